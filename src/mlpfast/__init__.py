@@ -1,0 +1,46 @@
+"""mlpfast: train and run multilayer perceptrons on a CPU, fast."""
+
+from mlpfast import datasets, kernels
+from mlpfast._version import __version__
+from mlpfast.backends import BackendError, FallbackWarning
+from mlpfast.callbacks import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    LambdaCallback,
+    ModelCheckpoint,
+)
+from mlpfast.config import get_num_threads, set_num_threads, show_config
+from mlpfast.model import MLP
+from mlpfast.schedules import CosineDecay, ExponentialDecay, ReduceOnPlateau, StepDecay
+from mlpfast.spec import SGD, Adam, AdamW, NetSpec, Optimizer, RMSprop
+from mlpfast.training import History, TrainingDiverged
+
+__all__ = [
+    "MLP",
+    "SGD",
+    "Adam",
+    "AdamW",
+    "BackendError",
+    "CSVLogger",
+    "Callback",
+    "CosineDecay",
+    "EarlyStopping",
+    "ExponentialDecay",
+    "FallbackWarning",
+    "History",
+    "LambdaCallback",
+    "ModelCheckpoint",
+    "NetSpec",
+    "Optimizer",
+    "RMSprop",
+    "ReduceOnPlateau",
+    "StepDecay",
+    "TrainingDiverged",
+    "__version__",
+    "datasets",
+    "get_num_threads",
+    "kernels",
+    "set_num_threads",
+    "show_config",
+]

@@ -1,0 +1,132 @@
+"""The protocol that every backend fulfils, and the plain records that cross it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from mlpfast.spec import NetSpec, Optimizer
+
+Array: TypeAlias = npt.NDArray[Any]
+
+#: Columns of the totals that a pass over data returns, each a sum over rows, weighted by the
+#: sample weights: the loss, the weights themselves, right answers, and the squared and absolute
+#: errors (the last two averaged over a row's outputs).
+TOTALS = ("loss", "weight", "correct", "squared_error", "absolute_error")
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows to learn from or to judge by, already checked.
+
+    Attributes
+    ----------
+    x : (n, n_in) float32, float64 or uint8
+        Each row contiguous; the rows may be any distance apart. Need not be of the net's dtype: it
+        is converted a batch at a time and multiplied by `input_scale`.
+    y : (n, n_out) of the net's dtype, or (n,) int64
+        Targets, or class labels that stand for one-hot rows; C-contiguous.
+    sample_weight : (n,) of the net's dtype, or None
+    input_scale : float
+    """
+
+    x: Array
+    y: Array
+    sample_weight: Array | None = None
+    input_scale: float = 1.0
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+class Report(NamedTuple):
+    """What a run of epochs did.
+
+    Attributes
+    ----------
+    totals : (epochs, 5) float64
+        A row for each epoch that was finished, plus one for an epoch that was interrupted after
+        at least one batch; columns as in `TOTALS`.
+    status : str
+        ``"ok"``; ``"interrupted"``: stopped at a batch, whose weights are kept; ``"diverged"``:
+        the loss or a weight of epoch ``len(totals)`` is not finite; ``"bad_input"``: row `row` of
+        x is not finite. After the last two the parameters are those before the call's failing
+        epoch.
+    row : int
+        The offending row, else -1.
+    """
+
+    totals: Array
+    status: str = "ok"
+    row: int = -1
+
+
+class Trainer(Protocol):
+    """Optimizer state tied to one net's flat parameter buffer."""
+
+    #: Whether `run` itself reports non-finite rows of x; if not, the caller looks beforehand.
+    checks_input: bool
+
+    @property
+    def steps(self) -> int:
+        """Updates made since the state was last empty."""
+
+    def run(
+        self,
+        data: Data,
+        orders: Array | None,
+        learning_rates: Sequence[float],
+        batch_size: int,
+        *,
+        l2: float,
+        want_metrics: bool,
+        stop: Array,
+    ) -> Report:
+        """Train one epoch for each learning rate and update the parameters in place.
+
+        `orders` (epochs, n) int64 is the row order of each epoch, None the natural one. `stop` is
+        a (1,) uint8 array that anybody may set to 1 to end the run at the next batch.
+        """
+
+    def state(self) -> dict[str, Any]:
+        """Return ``{"steps": int, "m": (n_params,), "v": (n_params,)}``, a copy, moments as used."""
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+
+
+class Backend(Protocol):
+    """One engine: the same arithmetic, to rounding, as ``backends/numpy.py``."""
+
+    name: str
+
+    def describe(self) -> dict[str, Any]:
+        """Facts for `show_config`: isa, version of the engine, ..."""
+
+    def dense_forward(
+        self, x: Array, w: Array, b: Array | None, activation: str, out: Array
+    ) -> None:
+        """Write ``activation(x @ w + b)`` to out (n, n_out)."""
+
+    def dense_backward(
+        self, x: Array, w: Array, kept: Array, grad_a: Array, activation: str, need_dx: bool
+    ) -> tuple[Array | None, Array, Array]:
+        """Return (dx or None, dw, db); `kept` is the output, or z for `FROM_PREACTIVATION`."""
+
+    def forward(
+        self, spec: NetSpec, params: Array, x: Array, input_scale: float, out: Array
+    ) -> None:
+        """Write the net's output for x (n, n_in) to out (n, n_out)."""
+
+    def loss_and_grad(self, spec: NetSpec, params: Array, data: Data, grad: Array) -> float:
+        """Write the gradient (n_params,) of the reduced loss to grad and return the loss."""
+
+    def evaluate(self, spec: NetSpec, params: Array, data: Data) -> Array:
+        """Return the (5,) float64 `TOTALS` of the net on data."""
+
+    def trainer(self, spec: NetSpec, params: Array, optimizer: Optimizer) -> Trainer:
+        """Make a trainer with empty state that updates `params` in place."""

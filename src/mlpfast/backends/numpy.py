@@ -1,0 +1,390 @@
+"""The readable specification: every number that mlpfast computes, in plain NumPy.
+
+Shapes: n rows, x (n, n_in), w (n_in, n_out), b (n_out,), z = x @ w + b and a = f(z) (n, n_out).
+The other backends must agree with this one to rounding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from mlpfast.backends.base import Array, Data, Report
+from mlpfast.spec import (
+    ELU_ALPHA,
+    FROM_PREACTIVATION,
+    HUBER_DELTA,
+    LEAKY_RELU_SLOPE,
+    POISSON_EPSILON,
+    NetSpec,
+    Optimizer,
+)
+
+# ---------------------------------------------------------------------------- activations
+
+_erfc = np.frompyfunc(math.erfc, 1, 1)
+
+
+def _sigmoid(z: Array) -> Array:
+    e = np.exp(-np.abs(z))  # never overflows
+    return np.where(z >= 0, 1, e) / (1 + e)
+
+
+def _softmax(z: Array) -> Array:
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def _normal_cdf(z: Array) -> Array:
+    return (0.5 * _erfc(z * -math.sqrt(0.5)).astype(np.float64)).astype(z.dtype)
+
+
+def _gelu_derivative(z: Array) -> Array:
+    density = np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
+    return _normal_cdf(z) + z * density
+
+
+def _silu_derivative(z: Array) -> Array:
+    s = _sigmoid(z)
+    return s * (1 + z * (1 - s))
+
+
+FORWARD: dict[str, Callable[[Array], Array]] = {
+    "identity": lambda z: z,
+    "step": lambda z: (z > 0).astype(z.dtype),
+    "sigmoid": _sigmoid,
+    "tanh": np.tanh,
+    "relu": lambda z: np.maximum(z, 0),
+    "leaky_relu": lambda z: np.where(z > 0, z, LEAKY_RELU_SLOPE * z),
+    "elu": lambda z: np.where(z > 0, z, ELU_ALPHA * np.expm1(np.minimum(z, 0))),
+    "softplus": lambda z: np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z))),
+    "silu": lambda z: z * _sigmoid(z),
+    "gelu": lambda z: z * _normal_cdf(z),
+    "exp": np.exp,
+    "softmax": _softmax,
+}
+
+#: delta = dL/dz from g = dL/da and from what was kept: the output a, or z for silu and gelu.
+BACKWARD: dict[str, Callable[[Array, Array], Array]] = {
+    "identity": lambda a, g: g,
+    "sigmoid": lambda a, g: g * a * (1 - a),
+    "tanh": lambda a, g: g * (1 - a * a),
+    "relu": lambda a, g: g * (a > 0),
+    "leaky_relu": lambda a, g: g * np.where(a > 0, 1, LEAKY_RELU_SLOPE).astype(a.dtype),
+    "elu": lambda a, g: g * np.where(a > 0, 1, a + ELU_ALPHA),
+    "softplus": lambda a, g: g * -np.expm1(-a),
+    "silu": lambda z, g: g * _silu_derivative(z),
+    "gelu": lambda z, g: g * _gelu_derivative(z),
+    "exp": lambda a, g: g * a,
+    "softmax": lambda a, g: a * (g - (g * a).sum(axis=1, keepdims=True)),
+}
+
+# ---------------------------------------------------------------------------- losses
+# Each takes outputs o and targets t (n, n_out) and returns the loss of every row (n,) and its
+# gradient (n, n_out) by o.
+
+
+def _mse(o: Array, t: Array) -> tuple[Array, Array]:
+    e = o - t
+    return (e * e).mean(axis=1), 2 * e / o.shape[1]
+
+
+def _squared_error(o: Array, t: Array) -> tuple[Array, Array]:
+    e = o - t
+    return 0.5 * (e * e).sum(axis=1), e
+
+
+def _mae(o: Array, t: Array) -> tuple[Array, Array]:
+    e = o - t
+    return np.abs(e).mean(axis=1), np.sign(e) / o.shape[1]
+
+
+def _huber(o: Array, t: Array) -> tuple[Array, Array]:
+    e = o - t
+    inside = np.clip(e, -HUBER_DELTA, HUBER_DELTA)
+    # 1/2 e^2 inside, delta |e| - 1/2 delta^2 outside, in one expression
+    return (inside * (e - 0.5 * inside)).mean(axis=1), inside / o.shape[1]
+
+
+def _poisson(o: Array, t: Array) -> tuple[Array, Array]:
+    o_safe = o + POISSON_EPSILON
+    return (o - t * np.log(o_safe)).mean(axis=1), (1 - t / o_safe) / o.shape[1]
+
+
+LOSS: dict[str, Callable[[Array, Array], tuple[Array, Array]]] = {
+    "mse": _mse,
+    "squared_error": _squared_error,
+    "mae": _mae,
+    "huber": _huber,
+    "poisson": _poisson,
+}
+
+# The same from the logits z, with the gradient by z: stable where the output saturates.
+
+
+def _binary_crossentropy_logits(z: Array, a: Array, t: Array) -> tuple[Array, Array]:
+    row = np.maximum(z, 0) - z * t + np.log1p(np.exp(-np.abs(z)))
+    return row.mean(axis=1), (a - t) / z.shape[1]
+
+
+def _categorical_crossentropy_logits(z: Array, a: Array, t: Array) -> tuple[Array, Array]:
+    shifted = z - z.max(axis=1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return -(t * log_p).sum(axis=1), a * t.sum(axis=1, keepdims=True) - t
+
+
+def _poisson_logits(z: Array, a: Array, t: Array) -> tuple[Array, Array]:
+    return (a - t * z).mean(axis=1), (a - t) / z.shape[1]
+
+
+LOSS_FROM_LOGITS: dict[str, Callable[[Array, Array, Array], tuple[Array, Array]]] = {
+    "binary_crossentropy": _binary_crossentropy_logits,
+    "categorical_crossentropy": _categorical_crossentropy_logits,
+    "poisson": _poisson_logits,
+}
+
+# ---------------------------------------------------------------------------- the net
+
+
+def dense(x: Array, w: Array, b: Array | None) -> Array:
+    return x @ w if b is None else x @ w + b
+
+
+def forward(spec: NetSpec, params: Array, x: Array) -> tuple[list[Array], list[Array]]:
+    """Return the pre-activations z and the outputs a of every layer."""
+    zs, activations = [], []
+    for (w, b), name in zip(spec.unflatten(params), spec.activations, strict=True):
+        z = dense(x, w, b)
+        x = FORWARD[name](z)
+        zs.append(z)
+        activations.append(x)
+    return zs, activations
+
+
+def backward(
+    spec: NetSpec, params: Array, x: Array, zs: list[Array], activations: list[Array], delta: Array
+) -> Array:
+    """Return the flat gradient, given delta = dL/dz of the last layer (backpropagation)."""
+    grad = np.empty_like(params)
+    weights, grads = spec.unflatten(params), spec.unflatten(grad)
+    for i in reversed(range(spec.n_layers)):
+        below = activations[i - 1] if i else x
+        dw, db = grads[i]
+        dw[...] = below.T @ delta
+        if db is not None:
+            db[...] = delta.sum(axis=0)
+        if i:
+            name = spec.activations[i - 1]
+            kept = zs[i - 1] if name in FROM_PREACTIVATION else below
+            delta = BACKWARD[name](kept, delta @ weights[i][0].T)
+    return grad
+
+
+def loss_and_delta(spec: NetSpec, z: Array, a: Array, t: Array) -> tuple[Array, Array]:
+    """Return the loss of every row and delta = dL/dz of the last layer, neither weighted."""
+    if spec.loss_from_logits:
+        return LOSS_FROM_LOGITS[spec.loss](z, a, t)
+    row_loss, grad_a = LOSS[spec.loss](a, t)
+    name = spec.activations[-1]
+    return row_loss, BACKWARD[name](z if name in FROM_PREACTIVATION else a, grad_a)
+
+
+def totals(spec: NetSpec, row_loss: Array, a: Array, t: Array, weight: Array) -> Array:
+    """Return the five sums of `TOTALS` over the rows of a batch."""
+    if a.shape[1] == 1:
+        correct = (a[:, 0] > 0.5) == (t[:, 0] > 0.5)
+    else:
+        correct = a.argmax(axis=1) == t.argmax(axis=1)
+    e = (a - t).astype(np.float64)
+    columns = (row_loss, np.ones_like(weight), correct, (e * e).mean(1), np.abs(e).mean(1))
+    return np.array([np.dot(weight.astype(np.float64), c.astype(np.float64)) for c in columns])
+
+
+def batch_of(spec: NetSpec, data: Data, rows: Any) -> tuple[Array, Array, Array]:
+    """Return x, targets and weights of some rows, as the net's dtype."""
+    x = data.x[rows].astype(spec.dtype)
+    if data.input_scale != 1.0:
+        x *= x.dtype.type(data.input_scale)
+    y = data.y[rows]
+    if y.ndim == 1:
+        y = (y[:, None] == np.arange(spec.n_out)).astype(spec.dtype)
+    if data.sample_weight is None:
+        return x, y, np.ones(len(x), spec.dtype)
+    return x, y, data.sample_weight[rows]
+
+
+def loss_and_grad(
+    spec: NetSpec, params: Array, x: Array, t: Array, weight: Array
+) -> tuple[Array, Array]:
+    """Return the `TOTALS` of a batch and the flat gradient of its reduced loss."""
+    zs, activations = forward(spec, params, x)
+    row_loss, delta = loss_and_delta(spec, zs[-1], activations[-1], t)
+    sums = totals(spec, row_loss, activations[-1], t, weight)
+    scaled = weight * params.dtype.type(scale(spec, sums[1]))
+    delta = delta * scaled[:, None]
+    return sums, backward(spec, params, x, zs, activations, delta)
+
+
+def scale(spec: NetSpec, weight_sum: float) -> float:
+    """Factor that makes the reduced loss of a summed one; 0 where all weights are 0."""
+    if spec.reduction == "sum":
+        return 1.0
+    return 1.0 / weight_sum if weight_sum > 0 else 0.0
+
+
+# ---------------------------------------------------------------------------- optimizers
+
+
+def update(
+    optimizer: Optimizer, step: int, lr: float, w: Array, g: Array, m: Array, v: Array
+) -> None:
+    """Move w by gradient g in place; m and v are the moments, `step` counts from 1."""
+    o: Any = optimizer
+    if o.name == "sgd":
+        if o.momentum == 0.0:
+            w -= lr * g
+            return
+        m *= o.momentum
+        m += g
+        w -= lr * (g + o.momentum * m) if o.nesterov else lr * m
+    elif o.name in ("adam", "adamw"):
+        if o.name == "adamw":
+            w *= 1 - lr * o.weight_decay
+        m *= o.beta_1
+        m += (1 - o.beta_1) * g
+        v *= o.beta_2
+        v += (1 - o.beta_2) * (g * g)
+        # The bias corrections of m and v, folded into two scalars.
+        root = math.sqrt(1 - o.beta_2**step)
+        w -= (lr * root / (1 - o.beta_1**step)) * (m / (np.sqrt(v) + o.epsilon * root))
+    else:  # rmsprop
+        v *= o.rho
+        v += (1 - o.rho) * (g * g)
+        u = g / (np.sqrt(v) + o.epsilon)
+        if o.momentum:
+            m *= o.momentum
+            m += u
+            u = m
+        w -= lr * u
+
+
+class NumpyTrainer:
+    """Mini-batch training as a plain loop."""
+
+    checks_input = False
+
+    def __init__(self, spec: NetSpec, params: Array, optimizer: Optimizer) -> None:
+        self.spec, self.params, self.optimizer = spec, params, optimizer
+        self.m, self.v, self.steps = np.zeros_like(params), np.zeros_like(params), 0
+
+    def step(self, x: Array, t: Array, weight: Array, lr: float, l2: float) -> Array:
+        """Make one update and return the batch's `TOTALS` (before the update)."""
+        sums, grad = loss_and_grad(self.spec, self.params, x, t, weight)
+        if not np.isfinite(sums[0]):
+            return sums
+        if l2:
+            layers = zip(self.spec.unflatten(grad), self.spec.unflatten(self.params), strict=True)
+            for (dw, _), (w, _) in layers:
+                dw += l2 * w
+        self.steps += 1
+        update(self.optimizer, self.steps, lr, self.params, grad, self.m, self.v)
+        return sums
+
+    def run(
+        self,
+        data: Data,
+        orders: Array | None,
+        learning_rates: Sequence[float],
+        batch_size: int,
+        *,
+        l2: float,
+        want_metrics: bool,
+        stop: Array,
+    ) -> Report:
+        history: list[Array] = []
+        for epoch, lr in enumerate(learning_rates):
+            before = self.params.copy(), self.m.copy(), self.v.copy(), self.steps
+            sums = np.zeros(5)
+            for first in range(0, len(data), batch_size):
+                rows: Any = slice(first, first + batch_size)
+                if orders is not None:
+                    rows = orders[epoch, rows]
+                sums += self.step(*batch_of(self.spec, data, rows), lr, l2)
+                if not np.isfinite(sums[0]):
+                    break
+                if stop[0]:
+                    return Report(np.array([*history, sums]), "interrupted")
+            if not np.isfinite(sums[0]) or not np.isfinite(self.params).all():
+                self.params[...], self.m, self.v, self.steps = before
+                return Report(np.array(history).reshape(-1, 5), "diverged")
+            history.append(sums)
+        return Report(np.array(history).reshape(-1, 5))
+
+    def state(self) -> dict[str, Any]:
+        return {"steps": self.steps, "m": self.m.copy(), "v": self.v.copy()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.steps = state["steps"]
+        self.m[...], self.v[...] = state["m"], state["v"]
+
+
+class NumpyBackend:
+    """The backend protocol in terms of the functions above."""
+
+    name = "numpy"
+
+    def describe(self) -> dict[str, Any]:
+        return {"numpy": np.__version__}
+
+    def dense_forward(
+        self, x: Array, w: Array, b: Array | None, activation: str, out: Array
+    ) -> None:
+        out[...] = FORWARD[activation](dense(x, w, b))
+
+    def dense_backward(
+        self, x: Array, w: Array, kept: Array, grad_a: Array, activation: str, need_dx: bool
+    ) -> tuple[Array | None, Array, Array]:
+        delta = BACKWARD[activation](kept, grad_a)
+        return (delta @ w.T if need_dx else None), x.T @ delta, delta.sum(axis=0)
+
+    def forward(
+        self, spec: NetSpec, params: Array, x: Array, input_scale: float, out: Array
+    ) -> None:
+        for rows in _chunks(len(x)):
+            part = batch_of(spec, Data(x, np.empty((len(x), 0)), None, input_scale), rows)[0]
+            out[rows] = forward(spec, params, part)[1][-1]
+
+    def loss_and_grad(self, spec: NetSpec, params: Array, data: Data, grad: Array) -> float:
+        sums, grad[...] = loss_and_grad(spec, params, *batch_of(spec, data, slice(None)))
+        return float(sums[0] * scale(spec, sums[1]))
+
+    def evaluate(self, spec: NetSpec, params: Array, data: Data) -> Array:
+        result = np.zeros(5)
+        for rows in _chunks(len(data)):
+            x, t, weight = batch_of(spec, data, rows)
+            zs, activations = forward(spec, params, x)
+            row_loss = _row_loss(spec, zs[-1], activations[-1], t)
+            result += totals(spec, row_loss, activations[-1], t, weight)
+        return result
+
+    def trainer(self, spec: NetSpec, params: Array, optimizer: Optimizer) -> NumpyTrainer:
+        return NumpyTrainer(spec, params, optimizer)
+
+
+def _row_loss(spec: NetSpec, z: Array, a: Array, t: Array) -> Array:
+    if spec.loss_from_logits:
+        return LOSS_FROM_LOGITS[spec.loss](z, a, t)[0]
+    return LOSS[spec.loss](a, t)[0]
+
+
+def _chunks(n: int, size: int = 4096) -> list[slice]:
+    """Rows in pieces, so that a large or memory-mapped x is never converted whole."""
+    return [slice(first, min(first + size, n)) for first in range(0, n, size)]
+
+
+def make(_: str = "") -> NumpyBackend:
+    """Return the backend."""
+    return NumpyBackend()

@@ -1,0 +1,216 @@
+"""What may happen at the end of an epoch: stop, save, log, or whatever the user writes."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlpfast.spec import check_choice, check_int, check_real
+
+if TYPE_CHECKING:
+    from mlpfast.model import MLP
+    from mlpfast.training import History
+
+
+class Callback:
+    """Base of the callbacks; override what you need."""
+
+    def on_train_begin(self, net: MLP) -> None:
+        """Run before the first epoch."""
+
+    def on_epoch_end(self, net: MLP, epoch: int, logs: dict[str, float]) -> bool | None:
+        """Run after each epoch; return True to stop training.
+
+        `logs` holds the figures of this epoch under the names of the history.
+        """
+        return None
+
+    def on_train_end(self, net: MLP, history: History) -> None:
+        """Run when training ends, for whatever reason (an error too)."""
+
+
+class LambdaCallback(Callback):
+    """Wraps functions: ``LambdaCallback(on_epoch_end=lambda net, epoch, logs: ...)``."""
+
+    def __init__(
+        self,
+        on_epoch_end: Callable[[MLP, int, dict[str, float]], Any] | None = None,
+        on_train_begin: Callable[[MLP], Any] | None = None,
+        on_train_end: Callable[[MLP, History], Any] | None = None,
+    ) -> None:
+        given = {
+            "on_epoch_end": on_epoch_end,
+            "on_train_begin": on_train_begin,
+            "on_train_end": on_train_end,
+        }
+        for name, function in given.items():
+            if function is not None and not callable(function):
+                raise TypeError(f"{name} must be callable, got {type(function).__name__}")
+            if function is not None:
+                setattr(self, name, function)
+
+
+def as_callback(callback: Callback | Callable[..., Any]) -> Callback:
+    """Return `callback` itself, or a plain function wrapped as an ``on_epoch_end``."""
+    if isinstance(callback, Callback):
+        return callback
+    if callable(callback) and not isinstance(callback, type):
+        return LambdaCallback(on_epoch_end=callback)
+    raise TypeError(
+        "callbacks must hold mlpfast.Callback instances or functions (net, epoch, logs), got "
+        f"{callback!r}"
+    )
+
+
+class _Monitor:
+    """Watches one figure and says whether it improved."""
+
+    def __init__(self, monitor: str, min_delta: float, mode: str) -> None:
+        check_choice("mode", mode, ("auto", "min", "max"))
+        if mode == "auto":
+            mode = "max" if "accuracy" in monitor else "min"
+        self.name = monitor
+        self.min_delta = check_real("min_delta", min_delta, low=0.0)
+        self.sign = 1.0 if mode == "min" else -1.0
+        self.best = math.inf
+
+    def improved(self, logs: dict[str, float]) -> bool:
+        check_choice("monitor", self.name, tuple(logs))
+        value = self.sign * logs[self.name]
+        if not value < self.best - self.min_delta:
+            return False
+        self.best = value
+        return True
+
+    def reset(self) -> None:
+        self.best = math.inf
+
+
+class EarlyStopping(Callback):
+    """Stop when a figure has not improved for `patience` epochs, and go back to the best weights.
+
+    Parameters
+    ----------
+    monitor : str, default "val_loss"
+        A name of the history. It needs validation data if it begins with "val_".
+    patience : int, default 5
+        Epochs without improvement after which training stops.
+    min_delta : float, default 0
+        Smallest change that counts.
+    mode : {"auto", "min", "max"}
+        "auto" is "max" for names with "accuracy" in them.
+    restore_best_weights : bool, default True
+
+    Attributes
+    ----------
+    best_epoch : int
+        Epoch with the best figure, -1 before the first.
+    stopped : bool
+        Whether this callback ended the fit.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        *,
+        patience: int = 5,
+        min_delta: float = 0.0,
+        mode: str = "auto",
+        restore_best_weights: bool = True,
+    ) -> None:
+        self._monitor = _Monitor(monitor, min_delta, mode)
+        self.patience = check_int("patience", patience, 0)
+        self.restore_best_weights = restore_best_weights
+        self.best_epoch = -1
+        self.stopped = False
+        self._best_params: Any = None
+
+    def on_train_begin(self, net: MLP) -> None:
+        self._monitor.reset()
+        self.best_epoch, self.stopped, self._best_params = -1, False, None
+
+    def on_epoch_end(self, net: MLP, epoch: int, logs: dict[str, float]) -> bool:
+        if self._monitor.improved(logs):
+            self.best_epoch = epoch
+            if self.restore_best_weights:
+                self._best_params = net.params.copy()
+            return False
+        self.stopped = epoch - self.best_epoch >= max(self.patience, 1)
+        return self.stopped
+
+    def on_train_end(self, net: MLP, history: History) -> None:
+        if self._best_params is not None:
+            net.params = self._best_params
+            self._best_params = None
+
+
+class ModelCheckpoint(Callback):
+    """Save the net after an epoch, whole or not at all (written beside, then renamed).
+
+    Parameters
+    ----------
+    path : str or path
+        May hold ``{epoch}`` and names of the history: ``"net-{epoch:03d}-{val_loss:.3f}.npz"``.
+    monitor : str, default "val_loss"
+        The figure that `save_best_only` goes by.
+    save_best_only : bool, default False
+    mode : {"auto", "min", "max"}
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        monitor: str = "val_loss",
+        save_best_only: bool = False,
+        mode: str = "auto",
+    ) -> None:
+        self.path = os.fspath(path)
+        self.save_best_only = save_best_only
+        self._monitor = _Monitor(monitor, 0.0, mode)
+
+    def on_train_begin(self, net: MLP) -> None:
+        self._monitor.reset()
+
+    def on_epoch_end(self, net: MLP, epoch: int, logs: dict[str, float]) -> None:
+        if not self.save_best_only or self._monitor.improved(logs):
+            net.save(self.path.format(epoch=epoch, **logs))
+
+
+class CSVLogger(Callback):
+    """Write a line an epoch to a CSV file, with a header.
+
+    Parameters
+    ----------
+    path : str or path
+    append : bool, default False
+        Add to an existing file instead of replacing it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, append: bool = False) -> None:
+        self.path = Path(path)
+        self.append = append
+        self._file: Any = None
+        self._writer: Any = None
+
+    def on_train_begin(self, net: MLP) -> None:
+        self._header = not (self.append and self.path.exists() and self.path.stat().st_size)
+        self._file = self.path.open("a" if self.append else "w", newline="", encoding="utf-8")
+        self._writer = None
+
+    def on_epoch_end(self, net: MLP, epoch: int, logs: dict[str, float]) -> None:
+        if self._writer is None:
+            self._writer = csv.DictWriter(self._file, ["epoch", *logs], extrasaction="ignore")
+            if self._header:
+                self._writer.writeheader()
+        self._writer.writerow({"epoch": epoch, **logs})
+        self._file.flush()
+
+    def on_train_end(self, net: MLP, history: History) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None

@@ -1,0 +1,453 @@
+"""MLP, the thin class: one flat parameter buffer, and a backend that does the work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from mlpfast import backends, training
+from mlpfast.backends.base import Array, Data, Trainer
+from mlpfast.callbacks import Callback
+from mlpfast.initializers import assign, initialize, random_source
+from mlpfast.kernels import check_out
+from mlpfast.spec import NetSpec, Optimizer, check_optimizer, check_real
+from mlpfast.training import History
+from mlpfast.validation import as_array, check_data, check_finite, check_x
+
+_ALIGNMENT = 64
+# Vector kernels may read, never use, up to one vector beyond the last parameter.
+_SLACK = 64
+
+
+def _aligned(n: int, dtype: str) -> Array:
+    """Return n zeros that begin on a cache line and have readable memory behind them."""
+    itemsize = np.dtype(dtype).itemsize
+    raw = np.zeros(n * itemsize + _ALIGNMENT + _SLACK, np.uint8)
+    start = -raw.ctypes.data % _ALIGNMENT
+    return raw[start : start + n * itemsize].view(dtype)
+
+
+class MLP:
+    """A multilayer perceptron: a chain of dense layers.
+
+    Parameters
+    ----------
+    layer_sizes : list of int
+        Units of every layer, inputs first: ``[n_in, hidden..., n_out]``.
+    activation : str or list of str, default "relu"
+        Of the hidden layers, one for all or one each; see `mlpfast.spec.ACTIVATIONS`.
+    output_activation : str, default "identity"
+    loss : str, default "mse"
+        With o the outputs and t the targets of a row: "mse" mean (o-t)^2, "squared_error"
+        1/2 sum (o-t)^2, "mae" mean abs(o-t), "huber" (delta 1), "poisson" mean(o - t log o),
+        "binary_crossentropy" (mean over outputs; needs a sigmoid output) and
+        "categorical_crossentropy" (needs softmax), both from the logits. Means are over outputs.
+    reduction : {"mean", "sum"}
+        Over the rows of a batch. The mean is weighted by the sample weights.
+    dtype : {"float32", "float64"}
+    bias : bool, default True
+    init : str or (weights, biases), default "glorot_uniform"
+        Also "he_normal", "lecun_normal", "sklearn".
+    random_state : None, int, numpy.random.Generator or RandomState
+        Source of the initial weights and of the row order in `fit`.
+    backend : str, optional
+        "cpp", "numba" or "numpy", also "cpp:avx2" and the like; None takes the fastest there is.
+
+    Attributes
+    ----------
+    spec : NetSpec
+        All of the above that describes the net, frozen.
+    params : (n_params,) array
+        Every parameter, layer by layer W (n_in, n_out) row-major, then b. Writable.
+    weights, biases : list of arrays
+        Views into `params`, of shapes (n_in, n_out) and (n_out,).
+
+    Examples
+    --------
+    >>> import mlpfast
+    >>> X, y = mlpfast.datasets.xor()
+    >>> net = mlpfast.MLP([2, 8, 1], "tanh", "sigmoid", "binary_crossentropy", random_state=0)
+    >>> h = net.fit(X, y, epochs=500, optimizer=mlpfast.Adam(0.05))
+    >>> (net.predict(X) > 0.5).ravel().tolist()
+    [False, True, True, False]
+    """
+
+    def __init__(
+        self,
+        layer_sizes: Sequence[int],
+        activation: str | Sequence[str] = "relu",
+        output_activation: str = "identity",
+        loss: str = "mse",
+        *,
+        reduction: str = "mean",
+        dtype: Any = "float32",
+        bias: bool = True,
+        init: Any = "glorot_uniform",
+        random_state: Any = None,
+        backend: str | None = None,
+    ) -> None:
+        spec = NetSpec.create(
+            layer_sizes, activation, output_activation, loss, reduction, dtype, bias
+        )
+        self._setup(spec, backend)
+        self._rng = random_source(random_state, init)
+        initialize(spec, self._params, init, self._rng)
+
+    def _setup(self, spec: NetSpec, backend: str | None) -> None:
+        self.spec = spec
+        self._backend_name = backend
+        self._backend = backends.resolve(backend)
+        self._params = _aligned(spec.n_params, spec.dtype)
+        self._trainer: Trainer | None = None
+        self._optimizer: Optimizer | None = None
+
+    @classmethod
+    def from_spec(
+        cls, spec: NetSpec, params: Any, *, random_state: Any = None, backend: str | None = None
+    ) -> MLP:
+        """Make a net from a spec and its flat parameters (copied)."""
+        net = cls.__new__(cls)
+        net._setup(spec, backend)
+        net._rng = random_source(random_state, None)
+        net.params = params
+        return net
+
+    # ------------------------------------------------------------------ parameters
+
+    @property
+    def n_params(self) -> int:
+        """Number of parameters."""
+        return self.spec.n_params
+
+    @property
+    def params(self) -> Array:
+        """Flat array of all parameters; writing into it changes the net."""
+        return self._params
+
+    @params.setter
+    def params(self, value: Any) -> None:
+        array = as_array("params", value)
+        if array.shape != self._params.shape:
+            raise ValueError(f"params must have shape {self._params.shape}, got {array.shape}")
+        check_finite("params", array)
+        self._params[...] = array
+
+    @property
+    def weights(self) -> list[Array]:
+        """One (n_in, n_out) view a layer."""
+        return [w for w, _ in self.spec.unflatten(self._params)]
+
+    @weights.setter
+    def weights(self, value: Sequence[Any]) -> None:
+        assign(self.spec, self._params, value, None)
+
+    @property
+    def biases(self) -> list[Array]:
+        """One (n_out,) view a layer; empty for a net without biases."""
+        return [b for _, b in self.spec.unflatten(self._params) if b is not None]
+
+    @biases.setter
+    def biases(self, value: Sequence[Any]) -> None:
+        assign(self.spec, self._params, None, value)
+
+    @property
+    def backend(self) -> str:
+        """Name of the engine that runs this net."""
+        return self._backend.name
+
+    # ------------------------------------------------------------------ running
+
+    def predict(self, X: Any, out: Array | None = None, *, input_scale: float = 1.0) -> Array:
+        """Return the net's outputs.
+
+        Parameters
+        ----------
+        X : (n, n_in) or (n_in,) array
+        out : (n, n_out) or (n_out,) array of the net's dtype, optional
+            Where to write.
+        input_scale : float, default 1
+            Factor on X, as given to `fit`.
+
+        Returns
+        -------
+        (n, n_out) or (n_out,) array
+            A row's answer does not depend on what other rows come with it. NaN gives NaN.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If X or out does not fit the net.
+        """
+        spec = self.spec
+        single = getattr(X, "ndim", None) == 1
+        if not single and not isinstance(X, np.ndarray):
+            X = as_array("X", X)
+            single = X.ndim == 1
+        if single and X.shape[0] != spec.n_in:
+            raise ValueError(
+                f"X must have shape (n, {spec.n_in}) or ({spec.n_in},), got {X.shape}"
+            )
+        x = check_x(spec, X[None] if single else X)
+        check_real("input_scale", input_scale)
+        shape = (spec.n_out,) if single else (len(x), spec.n_out)
+        if out is None:
+            out = np.empty(shape, spec.dtype)
+        else:
+            check_out("out", out, shape, np.dtype(spec.dtype))
+            if np.may_share_memory(out, x) or np.may_share_memory(out, self._params):
+                raise ValueError("out must not share memory with X or the net's parameters")
+        if len(x):
+            target = out[None] if single else out
+            self._backend.forward(spec, self._params, x, input_scale, target)
+        return out
+
+    def forward(self, X: Any, *, input_scale: float = 1.0) -> Array:
+        """Return the net's outputs (n, n_out), or (n_out,) for a single row; see `predict`."""
+        return self.predict(X, input_scale=input_scale)
+
+    __call__ = forward
+
+    def activations(self, X: Any, *, input_scale: float = 1.0) -> list[Array]:
+        """Return the output of every layer, (n, units) each, or (units,) for a single row."""
+        x = as_array("X", X)
+        single = x.ndim == 1
+        a = check_x(self.spec, x[None] if single else x).astype(self.spec.dtype)
+        a = np.ascontiguousarray(a)
+        if input_scale != 1.0:
+            a *= a.dtype.type(check_real("input_scale", input_scale))
+        outputs = []
+        layers = self.spec.unflatten(self._params)
+        for (w, b), name in zip(layers, self.spec.activations, strict=True):
+            out = np.empty((len(a), w.shape[1]), a.dtype)
+            self._backend.dense_forward(a, w, b, name, out)
+            outputs.append(out[0] if single else out)
+            a = out
+        return outputs
+
+    def loss_and_grad(
+        self, X: Any, Y: Any, sample_weight: Any = None, *, input_scale: float = 1.0
+    ) -> tuple[float, Array]:
+        """Return the loss on all of X and its gradient by the parameters.
+
+        Parameters
+        ----------
+        X : (n, n_in) array
+        Y : (n, n_out) array, (n,) if n_out is 1, or (n,) class labels
+        sample_weight : (n,) array, optional
+        input_scale : float, default 1
+
+        Returns
+        -------
+        loss : float
+        grad : (n_params,) array
+            In the layout of `params`.
+        """
+        self._check_trainable()
+        data = check_data(self.spec, X, Y, sample_weight, input_scale)
+        grad = np.empty(self.spec.n_params, self.spec.dtype)
+        return self._backend.loss_and_grad(self.spec, self._params, data, grad), grad
+
+    def evaluate(
+        self,
+        X: Any,
+        Y: Any,
+        sample_weight: Any = None,
+        *,
+        metrics: Iterable[str] = ("accuracy",),
+        input_scale: float = 1.0,
+    ) -> dict[str, float]:
+        """Return ``{"loss": ..., "accuracy": ...}`` on the given rows, weighted if asked for.
+
+        "accuracy" compares the largest output with the largest target, or with one output
+        both with 0.5. Also "mse" and "mae".
+        """
+        names = training.check_metrics(metrics)
+        data = check_data(self.spec, X, Y, sample_weight, input_scale)
+        totals = self._backend.evaluate(self.spec, self._params, data)
+        return training.summarize(self.spec, totals, names)
+
+    # ------------------------------------------------------------------ learning
+
+    def fit(
+        self,
+        X: Any,
+        Y: Any,
+        *,
+        epochs: int = 1,
+        batch_size: int = 32,
+        optimizer: str | Optimizer = "adam",
+        shuffle: bool = True,
+        sample_weight: Any = None,
+        validation_data: Sequence[Any] | None = None,
+        metrics: Iterable[str] = ("accuracy",),
+        l2: float = 0.0,
+        callbacks: Iterable[Callback | Callable[..., Any]] = (),
+        verbose: int = 0,
+        input_scale: float = 1.0,
+        on_nonfinite: str = "raise",
+    ) -> History:
+        """Train from the weights the net has, and return what happened.
+
+        Parameters
+        ----------
+        X : (n, n_in) array
+            float32, float64 and uint8 are read as they are, a batch at a time, so a
+            memory-mapped array is never loaded whole; other dtypes are converted first.
+        Y : (n, n_out) array, (n,) if n_out is 1, or (n,) class labels (taken as one-hot)
+        epochs, batch_size : int
+            The last batch of an epoch may be smaller.
+        optimizer : str or Optimizer, default "adam"
+            "sgd", "adam", "adamw", "rmsprop" or an instance. A later fit with the same rule
+            (but for the learning rate) goes on with its moments; see `reset_optimizer`.
+        shuffle : bool, default True
+            Draw a new row order each epoch. With one batch an epoch the order is left alone.
+        sample_weight : (n,) array, optional
+        validation_data : (X, Y) or (X, Y, sample_weight), optional
+            Judged after each epoch.
+        metrics : names out of "accuracy", "mse", "mae"
+        l2 : float, default 0
+            Adds ``1/2 l2 sum(W^2)`` over the weights, not the biases, to each batch's loss.
+        callbacks : Callback instances or functions (net, epoch, logs)
+        verbose : {0, 1, 2}
+            Silent, a progress bar (with tqdm, else lines), a line an epoch.
+        input_scale : float, default 1
+            Factor on X, such as 1/255 for uint8 images.
+        on_nonfinite : {"raise", "stop"}
+            What to do when the loss or a weight becomes NaN or infinite.
+
+        Returns
+        -------
+        History
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument does not fit; the net is unchanged.
+        TrainingDiverged
+            See `on_nonfinite`; the net has the weights from before the failing epoch.
+
+        Warns
+        -----
+        RuntimeWarning
+            On Ctrl-C: training ends at the batch, the weights are kept and
+            ``history.stop_reason`` is "interrupted".
+        """
+        self._check_trainable()
+        rule = check_optimizer(optimizer)
+        names = training.check_metrics(metrics)
+        trainer = self._trainer_for(rule)
+        # A trainer that looks at the rows as it reads them spares a pass over X; where moments
+        # would be lost by its finding out late, look first.
+        finite_x = not trainer.checks_input or trainer.steps > 0
+        data = check_data(self.spec, X, Y, sample_weight, input_scale, finite_x=finite_x)
+        if data.sample_weight is not None and not data.sample_weight.any():
+            raise ValueError("sample_weight must not be all zeros")
+        return training.fit(
+            self,
+            data,
+            rule,
+            epochs=epochs,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            validation=self._check_validation(validation_data, input_scale),
+            metrics=names,
+            l2=l2,
+            callbacks=callbacks,
+            verbose=verbose,
+            on_nonfinite=on_nonfinite,
+        )
+
+    def reset_optimizer(self) -> None:
+        """Forget the optimizer's moments and its step count; the next fit starts afresh."""
+        self._trainer = self._optimizer = None
+
+    def _trainer_for(self, optimizer: Optimizer) -> Trainer:
+        if (
+            self._trainer is None
+            or self._optimizer is None
+            or self._optimizer.rule != optimizer.rule
+        ):
+            self._trainer = self._backend.trainer(self.spec, self._params, optimizer)
+            self._optimizer = optimizer
+        return self._trainer
+
+    def _check_trainable(self) -> None:
+        if not self.spec.trainable:
+            raise ValueError(
+                "activation 'step' has no gradient: a net with it can run but not learn"
+            )
+
+    def _check_validation(self, value: Sequence[Any] | None, input_scale: float) -> Data | None:
+        if value is None:
+            return None
+        if not isinstance(value, tuple | list) or len(value) not in (2, 3):
+            raise ValueError(
+                "validation_data must be (X, Y) or (X, Y, sample_weight), got "
+                f"{type(value).__name__}"
+            )
+        return check_data(
+            self.spec, *value, input_scale=input_scale, prefix="validation "
+        )
+
+    # ------------------------------------------------------------------ keeping
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the net to a .safetensors or .npz file, whole or not at all; see `mlpfast.io`."""
+        from mlpfast import io
+
+        io.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, backend: str | None = None) -> MLP:
+        """Read a net that `save` wrote."""
+        from mlpfast import io
+
+        return io.load(path, backend=backend)
+
+    def copy(self) -> MLP:
+        """Return an independent net with the same weights, row-order source and moments."""
+        net = type(self).__new__(type(self))
+        net.__setstate__(self.__getstate__())
+        return net
+
+    def __copy__(self) -> MLP:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> MLP:
+        return self.copy()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "spec": self.spec,
+            "params": self._params.copy(),
+            "backend": self._backend_name,
+            "rng": _copied_rng(self._rng),
+            "optimizer": self._optimizer,
+            "moments": self._trainer.state() if self._trainer is not None else None,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._setup(state["spec"], state["backend"])
+        self._params[...] = state["params"]
+        self._rng = state["rng"]
+        if state["optimizer"] is not None and state["moments"] is not None:
+            self._trainer_for(state["optimizer"]).load_state(state["moments"])
+
+    def __repr__(self) -> str:
+        spec = self.spec
+        lines = [f"MLP({spec.dtype}, loss={spec.loss!r}, backend={self.backend!r})"]
+        for i, (part, name) in enumerate(zip(spec.layers(), spec.activations, strict=True)):
+            n_in, n_out = part.shape
+            count = (n_in + spec.bias) * n_out
+            lines.append(f"  {i}: {n_in:>5} -> {n_out:<5} {name:<10} {count:>12,} parameters")
+        lines.append(f"  {spec.n_params:,} parameters in all")
+        return "\n".join(lines)
+
+
+def _copied_rng(rng: Any) -> Any:
+    import copy
+
+    return copy.deepcopy(rng)

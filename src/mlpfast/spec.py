@@ -1,0 +1,382 @@
+"""What a net, its loss and its optimizer are: frozen descriptions, checked when they are made.
+
+Everything here is plain data. A backend receives a :class:`NetSpec` and an optimizer and may rely
+on every field being valid, so that no backend checks anything twice.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+ACTIVATIONS = (
+    "identity",
+    "step",
+    "sigmoid",
+    "tanh",
+    "relu",
+    "leaky_relu",
+    "elu",
+    "softplus",
+    "silu",
+    "gelu",
+    "exp",
+    "softmax",
+)
+
+#: Activations whose derivative cannot be had from their output: the backward pass keeps the
+#: pre-activation ``z = x @ w + b`` for them.
+FROM_PREACTIVATION = frozenset({"silu", "gelu"})
+
+#: Activations that have no useful derivative: a net with one of them can run but not learn.
+FORWARD_ONLY = frozenset({"step"})
+
+LOSSES = (
+    "mse",
+    "squared_error",
+    "mae",
+    "huber",
+    "binary_crossentropy",
+    "categorical_crossentropy",
+    "poisson",
+)
+
+REDUCTIONS = ("mean", "sum")
+
+#: Pairs of loss and output activation whose loss and delta are computed from the logits z.
+FROM_LOGITS = frozenset(
+    {
+        ("binary_crossentropy", "sigmoid"),
+        ("categorical_crossentropy", "softmax"),
+        ("poisson", "exp"),
+    }
+)
+
+#: The only output activation that makes sense with these losses.
+REQUIRED_OUTPUT = {"binary_crossentropy": "sigmoid", "categorical_crossentropy": "softmax"}
+
+LEAKY_RELU_SLOPE = 0.01
+ELU_ALPHA = 1.0
+HUBER_DELTA = 1.0
+#: Keeps the logarithm of the Poisson loss finite where the output is 0 (Keras' value).
+POISSON_EPSILON = 1e-7
+
+#: A learning rate: a number, or a function from the epoch (0, 1, ...) to a number.
+LearningRate: TypeAlias = float | Callable[[int], float]
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> str:
+    """Return `value` if it is one of `choices`, else raise an error that lists them."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, got {type(value).__name__}")
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}")
+    return value
+
+
+def check_int(name: str, value: object, minimum: int) -> int:
+    """Return `value` as an int if it is an integer of at least `minimum`."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r} ({type(value).__name__})")
+    if value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value}")
+    return int(value)
+
+
+def check_real(
+    name: str,
+    value: object,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> float:
+    """Return `value` as a float if it is a finite real number in the interval low..high."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {value!r} ({type(value).__name__})")
+    number = float(value)
+    below = number <= low if open_low else number < low
+    above = number >= high if open_high else number > high
+    if not math.isfinite(number) or below or above:
+        left, right = "[("[open_low], "])"[open_high]
+        raise ValueError(f"{name} must be in {left}{low:g}, {high:g}{right}, got {value!r}")
+    return number
+
+
+class LayerSlices(NamedTuple):
+    """Where one layer lies in the flat parameter buffer."""
+
+    w: slice
+    b: slice
+    shape: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class NetSpec:
+    """A chain of dense layers and the loss that trains it.
+
+    Parameters
+    ----------
+    sizes : tuple of int
+        Units of every layer, inputs first: ``(n_in, hidden..., n_out)``.
+    activations : tuple of str
+        One a layer, the output layer's last; ``len(sizes) - 1`` names of `ACTIVATIONS`.
+    loss, reduction : str
+        A name of `LOSSES` and one of `REDUCTIONS`.
+    dtype : str
+        ``"float32"`` or ``"float64"``.
+    bias : bool
+        Whether the layers have biases.
+    """
+
+    sizes: tuple[int, ...]
+    activations: tuple[str, ...]
+    loss: str = "mse"
+    reduction: str = "mean"
+    dtype: str = "float32"
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        if len(self.sizes) < 2:
+            raise ValueError(
+                "layer_sizes must name at least the inputs and the outputs, "
+                f"got {list(self.sizes)}"
+            )
+        for i, size in enumerate(self.sizes):
+            check_int(f"layer_sizes[{i}]", size, 1)
+        if len(self.activations) != len(self.sizes) - 1:
+            raise ValueError(
+                f"activation must be one name or one a hidden layer ({len(self.sizes) - 2}), "
+                f"got {len(self.activations) - 1}"
+            )
+        for name in self.activations[:-1]:
+            check_choice("activation", name, ACTIVATIONS)
+        check_choice("output_activation", self.activations[-1], ACTIVATIONS)
+        check_choice("loss", self.loss, LOSSES)
+        check_choice("reduction", self.reduction, REDUCTIONS)
+        check_choice("dtype", self.dtype, ("float32", "float64"))
+        if not isinstance(self.bias, bool):
+            raise TypeError(f"bias must be True or False, got {self.bias!r}")
+        required = REQUIRED_OUTPUT.get(self.loss)
+        if required and self.activations[-1] != required:
+            raise ValueError(
+                f"loss={self.loss!r} is computed from the logits of a {required} output: set "
+                f"output_activation={required!r} (got {self.activations[-1]!r})"
+            )
+
+    @classmethod
+    def create(
+        cls,
+        layer_sizes: Sequence[int],
+        activation: str | Sequence[str] = "relu",
+        output_activation: str = "identity",
+        loss: str = "mse",
+        reduction: str = "mean",
+        dtype: Any = "float32",
+        bias: bool = True,
+    ) -> NetSpec:
+        """Make a spec from what a user writes: one activation for all hidden layers or a list."""
+        if isinstance(layer_sizes, str) or not isinstance(layer_sizes, Sequence | np.ndarray):
+            raise TypeError(
+                f"layer_sizes must be a list of integers, got {type(layer_sizes).__name__}"
+            )
+        sizes = tuple(check_int(f"layer_sizes[{i}]", s, 1) for i, s in enumerate(layer_sizes))
+        if isinstance(activation, str):
+            hidden = (activation,) * max(len(sizes) - 2, 0)
+            if not hidden:  # a single layer has no use for it, but a typo is still a typo
+                check_choice("activation", activation, ACTIVATIONS)
+        elif isinstance(activation, Sequence):
+            hidden = tuple(activation)
+        else:
+            raise TypeError(
+                "activation must be a name or a list of names, got "
+                f"{type(activation).__name__}"
+            )
+        try:
+            dtype_name = np.dtype(dtype).name
+        except TypeError:
+            dtype_name = dtype
+        return cls(sizes, (*hidden, output_activation), loss, reduction, dtype_name, bias)
+
+    @property
+    def n_in(self) -> int:
+        return self.sizes[0]
+
+    @property
+    def n_out(self) -> int:
+        return self.sizes[-1]
+
+    @property
+    def n_layers(self) -> int:
+        """Number of dense layers (weight matrices)."""
+        return len(self.sizes) - 1
+
+    @property
+    def n_params(self) -> int:
+        return sum((i + self.bias) * o for i, o in zip(self.sizes, self.sizes[1:], strict=False))
+
+    @property
+    def loss_from_logits(self) -> bool:
+        """Whether loss and output activation form a pair that is computed from the logits."""
+        return (self.loss, self.activations[-1]) in FROM_LOGITS
+
+    @property
+    def trainable(self) -> bool:
+        """Whether every activation has a derivative."""
+        return not FORWARD_ONLY.intersection(self.activations)
+
+    def layers(self) -> Iterator[LayerSlices]:
+        """Yield where each layer's W (n_in, n_out), row-major, and b lie in the flat buffer."""
+        start = 0
+        for n_in, n_out in zip(self.sizes, self.sizes[1:], strict=False):
+            middle = start + n_in * n_out
+            stop = middle + (n_out if self.bias else 0)
+            yield LayerSlices(slice(start, middle), slice(middle, stop), (n_in, n_out))
+            start = stop
+
+    def unflatten(self, flat: np.ndarray) -> list[tuple[np.ndarray, np.ndarray | None]]:
+        """Return ``[(W, b), ...]`` as views into a flat (n_params,) array; b is None without bias."""
+        return [
+            (flat[s.w].reshape(s.shape), flat[s.b] if self.bias else None) for s in self.layers()
+        ]
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """Base of the optimizers: how a gradient becomes a step.
+
+    Subclasses are frozen descriptions; the moments live in the trainer of a backend.
+    """
+
+    learning_rate: LearningRate
+
+    def __post_init__(self) -> None:
+        if not callable(self.learning_rate):
+            check_real("learning_rate", self.learning_rate, low=0.0)
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name in ("momentum", "beta_1", "beta_2", "rho"):
+                check_real(field.name, value, low=0.0, high=1.0, open_high=True)
+            elif field.name == "epsilon":
+                check_real(field.name, value, low=0.0, open_low=True)
+            elif field.name == "weight_decay":
+                check_real(field.name, value, low=0.0)
+
+    @property
+    def name(self) -> str:
+        return type(self).__name__.lower()
+
+    @property
+    def rule(self) -> tuple[Any, ...]:
+        """All but the learning rate: two optimizers with one rule can share their moments."""
+        rest = (getattr(self, f.name) for f in fields(self) if f.name != "learning_rate")
+        return (self.name, *rest)
+
+    def learning_rate_at(self, epoch: int) -> float:
+        """Learning rate of the given epoch (counted from 0 within a fit)."""
+        rate = self.learning_rate
+        if not callable(rate):
+            return float(rate)
+        return check_real(f"learning_rate({epoch})", rate(epoch), low=0.0)
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """Stochastic gradient descent with optional (Nesterov) momentum.
+
+    ``v = momentum * v + g``; ``w -= lr * v``, or with Nesterov's look-ahead
+    ``w -= lr * (g + momentum * v)`` (Sutskever et al., 2013, in PyTorch's form).
+
+    Parameters
+    ----------
+    learning_rate : float or callable, default 0.01
+        Step size, or a schedule ``epoch -> step size``.
+    momentum : float in [0, 1), default 0
+    nesterov : bool, default False
+        Needs a momentum above 0.
+    """
+
+    learning_rate: LearningRate = 0.01
+    momentum: float = 0.0
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.nesterov, bool):
+            raise TypeError(f"nesterov must be True or False, got {self.nesterov!r}")
+        if self.nesterov and self.momentum == 0.0:
+            raise ValueError("nesterov=True needs momentum > 0, got momentum=0.0")
+
+
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """Adam (Kingma and Ba, 2015, algorithm 1).
+
+    ``m = beta_1 m + (1 - beta_1) g``; ``v = beta_2 v + (1 - beta_2) g^2``;
+    ``w -= lr * (m / (1 - beta_1^t)) / (sqrt(v / (1 - beta_2^t)) + epsilon)``.
+
+    Parameters
+    ----------
+    learning_rate : float or callable, default 0.001
+    beta_1, beta_2 : float in [0, 1), default 0.9 and 0.999
+    epsilon : float > 0, default 1e-8
+    """
+
+    learning_rate: LearningRate = 0.001
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+
+
+@dataclass(frozen=True)
+class AdamW(Optimizer):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019).
+
+    Every parameter, biases included, is first shrunk by ``w -= lr * weight_decay * w`` (as
+    PyTorch does), then moved as by :class:`Adam`.
+    """
+
+    learning_rate: LearningRate = 0.001
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    weight_decay: float = 0.01
+
+
+@dataclass(frozen=True)
+class RMSprop(Optimizer):
+    """RMSprop (Tieleman and Hinton, 2012; PyTorch's form).
+
+    ``v = rho v + (1 - rho) g^2``; ``u = momentum u + g / (sqrt(v) + epsilon)``; ``w -= lr u``.
+    """
+
+    learning_rate: LearningRate = 0.01
+    rho: float = 0.99
+    epsilon: float = 1e-8
+    momentum: float = 0.0
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    "sgd": SGD,
+    "adam": Adam,
+    "adamw": AdamW,
+    "rmsprop": RMSprop,
+}
+
+
+def check_optimizer(optimizer: str | Optimizer) -> Optimizer:
+    """Return the optimizer that a name or an instance stands for."""
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    if isinstance(optimizer, str):
+        return OPTIMIZERS[check_choice("optimizer", optimizer.lower(), tuple(OPTIMIZERS))]()  # type: ignore[call-arg]
+    raise TypeError(
+        "optimizer must be a name or an instance of mlpfast.SGD, Adam, AdamW or RMSprop, got "
+        f"{type(optimizer).__name__}"
+    )

@@ -1,0 +1,225 @@
+"""The training loop above the backends: epochs, history, validation, callbacks, interruption."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlpfast.backends.base import TOTALS, Array, Data, Report
+from mlpfast.callbacks import Callback, as_callback
+from mlpfast.progress import progress_of
+from mlpfast.spec import NetSpec, Optimizer, check_choice, check_int, check_real
+from mlpfast.validation import not_finite
+
+if TYPE_CHECKING:
+    from mlpfast.model import MLP
+
+METRICS = {"accuracy": "correct", "mse": "squared_error", "mae": "absolute_error"}
+
+# Nets up to this size may train many epochs in one call of a backend, which then keeps a copy of
+# the state to fall back to; larger nets gain nothing from it.
+_SMALL_NET = 16384
+_ORDER_ENTRIES = 1 << 17
+_EPOCHS_A_CALL = 1 << 16
+
+
+class TrainingDiverged(ArithmeticError):
+    """The loss or a weight became NaN or infinite; the net keeps its last good weights."""
+
+
+class History:
+    """What happened in a fit.
+
+    Attributes
+    ----------
+    history : dict of str to list of float
+        A list with one entry an epoch: "loss", the metrics, and with validation data "val_loss"
+        and so on. "loss" is the mean over the epoch of the loss before each update (without the
+        l2 term); for ``reduction="sum"`` the sum.
+    epoch : list of int
+        Numbers of the epochs, counted from 0.
+    stop_reason : str
+        "finished", "callback", "interrupted" or "diverged".
+    """
+
+    def __init__(self) -> None:
+        self.history: dict[str, list[float]] = {}
+        self.epoch: list[int] = []
+        self.stop_reason = "finished"
+
+    def append(self, logs: dict[str, float]) -> None:
+        self.epoch.append(len(self.epoch))
+        for name, value in logs.items():
+            self.history.setdefault(name, []).append(value)
+
+    def __repr__(self) -> str:
+        last = ", ".join(f"{k}={v[-1]:.4g}" for k, v in self.history.items() if v)
+        return f"<History of {len(self.epoch)} epochs, {self.stop_reason}: {last}>"
+
+
+def summarize(spec: NetSpec, totals: Array, metrics: Sequence[str]) -> dict[str, float]:
+    """Turn a row of `TOTALS` into the figures a user sees."""
+    sums = dict(zip(TOTALS, totals.tolist(), strict=True))
+    weight = sums["weight"] or 1.0
+    logs = {"loss": sums["loss"] if spec.reduction == "sum" else sums["loss"] / weight}
+    for name in metrics:
+        logs[name] = sums[METRICS[name]] / weight
+    return logs
+
+
+def check_metrics(metrics: Iterable[str]) -> tuple[str, ...]:
+    names = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+    return tuple(check_choice("metrics", name, tuple(METRICS)) for name in names)
+
+
+@contextmanager
+def interruptible() -> Iterator[Array]:
+    """Let Ctrl-C set a flag, which backends look at between batches, instead of raising anywhere.
+
+    Only in the main thread, and only where the handler is Python's own: a program that handles
+    SIGINT itself keeps its handler.
+    """
+    stop = np.zeros(1, np.uint8)
+    ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+    if not ours:
+        yield stop
+        return
+
+    def on_interrupt(_number: int, _frame: FrameType | None) -> None:
+        stop[0] = 1
+
+    signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def fit(
+    net: MLP,
+    data: Data,
+    optimizer: Optimizer,
+    *,
+    epochs: int,
+    batch_size: int,
+    shuffle: bool,
+    validation: Data | None,
+    metrics: Sequence[str],
+    l2: float,
+    callbacks: Iterable[Callback | Callable[..., Any]],
+    verbose: int,
+    on_nonfinite: str,
+) -> History:
+    """Train `net` on checked data; see `MLP.fit`."""
+    check_int("epochs", epochs, 0)
+    check_int("batch_size", batch_size, 1)
+    check_real("l2", l2, low=0.0)
+    check_choice("on_nonfinite", on_nonfinite, ("raise", "stop"))
+    watchers = [as_callback(c) for c in callbacks]
+    watchers += progress_of(verbose, epochs)
+    rate = optimizer.learning_rate
+    observe = getattr(rate, "observe", None)
+    if hasattr(rate, "reset"):
+        rate.reset()
+
+    history = History()
+    trainer = net._trainer_for(optimizer)
+    n = len(data)
+    shuffled = shuffle and batch_size < n  # the order within one batch only changes the rounding
+    one_by_one = bool(watchers or validation is not None or observe)
+    block = 1 if one_by_one else _epochs_a_call(net.spec, n if shuffled else 0)
+
+    with interruptible() as stop:
+        begun: list[Callback] = []
+        try:
+            for watcher in watchers:
+                begun.append(watcher)
+                watcher.on_train_begin(net)
+            while len(history.epoch) < epochs and history.stop_reason == "finished":
+                first = len(history.epoch)
+                count = min(block, epochs - first)
+                report = trainer.run(
+                    data,
+                    _orders(net._rng, count, n) if shuffled else None,
+                    [optimizer.learning_rate_at(first + i) for i in range(count)],
+                    batch_size,
+                    l2=l2,
+                    want_metrics=bool(metrics),
+                    stop=stop,
+                )
+                _take_in(net, data, history, report, metrics, on_nonfinite)
+                if not one_by_one or not len(report.totals):
+                    continue
+                logs = {name: values[-1] for name, values in history.history.items()}
+                if validation is not None and report.status == "ok":
+                    totals = net._backend.evaluate(net.spec, net.params, validation)
+                    for name, value in summarize(net.spec, totals, metrics).items():
+                        logs["val_" + name] = value
+                        history.history.setdefault("val_" + name, []).append(value)
+                if observe and report.status == "ok":
+                    observe(logs)
+                for watcher in watchers:
+                    if watcher.on_epoch_end(net, first, logs) is True and (
+                        history.stop_reason == "finished"
+                    ):
+                        history.stop_reason = "callback"
+                if stop[0] and history.stop_reason == "finished":
+                    _interrupted(history)
+        finally:
+            for watcher in reversed(begun):
+                watcher.on_train_end(net, history)
+    return history
+
+
+def _epochs_a_call(spec: NetSpec, shuffled_rows: int) -> int:
+    if spec.n_params > _SMALL_NET:
+        return 1
+    return max(1, _ORDER_ENTRIES // shuffled_rows) if shuffled_rows else _EPOCHS_A_CALL
+
+
+def _orders(rng: Any, epochs: int, n: int) -> Array:
+    if epochs == 1:
+        return rng.permutation(n)[None].astype(np.int64, copy=False)  # type: ignore[no-any-return]
+    return np.stack([rng.permutation(n) for _ in range(epochs)]).astype(np.int64, copy=False)
+
+
+def _take_in(
+    net: MLP, data: Data, history: History, report: Report, metrics: Sequence[str], on_bad: str
+) -> None:
+    """Enter a backend's report into the history, or raise what it calls for."""
+    for totals in report.totals:
+        history.append(summarize(net.spec, totals, metrics))
+    if report.status == "interrupted":
+        _interrupted(history)
+    elif report.status == "bad_input":
+        net.reset_optimizer()
+        raise not_finite("X", data.x, report.row)
+    elif report.status == "diverged":
+        net.reset_optimizer()  # its moments may hold the same infinities
+        if on_bad == "raise":
+            raise TrainingDiverged(
+                f"the loss or the weights became NaN or infinite in epoch {len(history.epoch)}; "
+                "the net keeps its weights from before that epoch. Try a smaller learning rate "
+                "or scaled inputs, or on_nonfinite='stop' to stop without an error"
+            )
+        history.stop_reason = "diverged"
+
+
+def _interrupted(history: History) -> None:
+    history.stop_reason = "interrupted"
+    warnings.warn(
+        f"training was interrupted in epoch {max(len(history.epoch) - 1, 0)}; "
+        "the net keeps the weights it had reached",
+        RuntimeWarning,
+        stacklevel=4,
+    )
