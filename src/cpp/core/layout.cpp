@@ -1,0 +1,104 @@
+// Cuts the layers into panels and moves parameters between the two layouts.
+#include "layout.hpp"
+
+namespace mlpfast {
+namespace {
+
+// Panels of nearly the same width: 80 columns become 48 and 32 rather than 64 and 16.
+std::vector<Panel> cut(ptrdiff_t padded, ptrdiff_t lanes, ptrdiff_t panel) {
+  const ptrdiff_t vectors = padded / lanes, count = (padded + panel - 1) / panel;
+  std::vector<Panel> panels;
+  for (ptrdiff_t i = 0; i < count; ++i) {
+    const Range r = share(vectors, i, count);
+    panels.push_back({r.begin * lanes, r.size() * lanes});
+  }
+  return panels;
+}
+
+// An odd number of cache lines, so that rows do not fall on the same sets of the cache.
+ptrdiff_t leading_dimension(ptrdiff_t n, ptrdiff_t element_bytes) {
+  const ptrdiff_t line = 64 / element_bytes;
+  return (round_up(n, line) / line | 1) * line;
+}
+
+}  // namespace
+
+Layout::Layout(const NetSpec& spec, ptrdiff_t lanes, ptrdiff_t panel, ptrdiff_t element_bytes) {
+  const Activation last = spec.activations.back();
+  loss_from_logits =
+      (spec.loss == Loss::binary_crossentropy && last == Activation::sigmoid) ||
+      (spec.loss == Loss::categorical_crossentropy && last == Activation::softmax) ||
+      (spec.loss == Loss::poisson && last == Activation::exp);
+  ld_input = leading_dimension(spec.sizes[0], element_bytes);
+  for (size_t l = 0; l + 1 < spec.sizes.size(); ++l) {
+    Layer layer;
+    layer.n_in = spec.sizes[l];
+    layer.n_out = spec.sizes[l + 1];
+    layer.in_padded = round_up(layer.n_in, lanes);
+    layer.out_padded = round_up(layer.n_out, lanes);
+    layer.flat_w = n_params;
+    n_params += layer.n_in * layer.n_out;
+    layer.flat_b = spec.bias ? n_params : -1;
+    n_params += spec.bias ? layer.n_out : 0;
+    layer.packed_w = packed_size;
+    packed_size += layer.in_padded * layer.out_padded;
+    layer.packed_b = packed_size;
+    packed_size += layer.out_padded;
+    layer.ld = leading_dimension(layer.n_out, element_bytes);
+    layer.panels = cut(layer.out_padded, lanes, panel);
+    layer.strips = cut(layer.in_padded, lanes, panel);
+    layer.activation = spec.activations[l];
+    layer.keeps_z = layer.activation == Activation::silu || layer.activation == Activation::gelu ||
+                    (l + 2 == spec.sizes.size() && loss_from_logits);
+    layers.push_back(layer);
+  }
+}
+
+namespace {
+
+// Calls f(flat pointer, packed pointer, n) for every run of parameters that is contiguous in both.
+template <class Flat, class Packed, class F>
+void for_each_run(const Layout& layout, Flat* flat, Packed* packed, F f) {
+  for (const Layer& layer : layout.layers) {
+    for (const Panel& panel : layer.panels) {
+      const ptrdiff_t n =
+          panel.col + panel.width <= layer.n_out ? panel.width : layer.n_out - panel.col;
+      Packed* rows = packed + layer.packed_w + panel.col * layer.in_padded;
+      for (ptrdiff_t k = 0; k < layer.n_in; ++k)
+        f(flat + layer.flat_w + k * layer.n_out + panel.col, rows + k * panel.width, n);
+    }
+    if (layer.flat_b >= 0) f(flat + layer.flat_b, packed + layer.packed_b, layer.n_out);
+  }
+}
+
+}  // namespace
+
+template <class T>
+void pack(const Layout& layout, const T* flat, T* packed) {
+  for_each_run(layout, flat, packed, [](const T* from, T* to, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; ++i) to[i] = from[i];
+  });
+}
+
+template <class T>
+void unpack(const Layout& layout, const T* packed, T* flat) {
+  for_each_run(layout, flat, packed, [](T* to, const T* from, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; ++i) to[i] = from[i];
+  });
+}
+
+template <class T>
+bool all_finite(const T* values, ptrdiff_t n) {
+  T sum = T(0);
+  for (ptrdiff_t i = 0; i < n; ++i) sum += values[i] - values[i];  // 0, or NaN
+  return sum == T(0);
+}
+
+template void pack(const Layout&, const float*, float*);
+template void pack(const Layout&, const double*, double*);
+template void unpack(const Layout&, const float*, float*);
+template void unpack(const Layout&, const double*, double*);
+template bool all_finite(const float*, ptrdiff_t);
+template bool all_finite(const double*, ptrdiff_t);
+
+}  // namespace mlpfast

@@ -1,0 +1,102 @@
+// The passes through the net on a block of rows: forward, loss, and backward layer by layer.
+//
+// Every function computes a part of one phase: some rows, some panels. Who computes which part
+// never changes a bit of the result, see Gemm.
+#pragma once
+
+#include "arena.hpp"
+#include "data.hpp"
+#include "layout.hpp"
+
+namespace mlpfast {
+
+// What the loss phase leaves for each row.
+struct RowTotals {
+  double loss, correct, squared_error, absolute_error;
+};
+
+// Sums over rows, weighted; the order is that of TOTALS in base.py.
+struct Totals {
+  double loss = 0, weight = 0, correct = 0, squared_error = 0, absolute_error = 0;
+  void add(const Totals& o);
+};
+
+// Buffers for a block of rows on their way through the net.
+template <class T>
+struct Workspace {
+  struct Buffers {
+    T* a;  // outputs (rows, ld)
+    T* z;  // pre-activations where they are kept, else the same as a
+    T* d;  // deltas (rows, ld); null for a workspace that only runs forward
+  };
+  T* x;               // inputs (rows, ld_input)
+  T* target;          // (rows, ld of the last layer)
+  T* weight;          // (rows,) sample weights
+  T* row_scale;       // (rows,) factors on the deltas
+  double* row_loss;   // (rows,)
+  RowTotals* totals;  // (rows,)
+  std::vector<Buffers> layers;
+};
+
+template <class T>
+class Network {
+ public:
+  Network(const NetSpec& spec, const Kernels<T>& kernels);
+
+  const NetSpec spec;
+  const Kernels<T>& kernels;
+  const Layout layout;
+
+  size_t depth() const { return layout.layers.size(); }
+  const Layer& last() const { return layout.layers.back(); }
+  // Floating-point operations of one row: forward alone, and forward and backward.
+  double flops_forward() const;
+  double flops_training() const;
+  // Bytes of a workspace for one row.
+  ptrdiff_t row_bytes(bool training) const;
+
+  // Reserves a workspace for `rows` rows; `bind` gives its pointers once the arena is committed.
+  std::vector<ptrdiff_t> reserve(Arena& arena, ptrdiff_t rows, bool training) const;
+  Workspace<T> bind(const Arena& arena, const std::vector<ptrdiff_t>& offsets,
+                    bool training) const;
+
+  // Reads rows `order[first + i]` (or first + i) for i in `rows` into the workspace; returns the
+  // first row that is not finite, or -1. `row_scale` becomes the weight times `scale`.
+  ptrdiff_t gather(const Data<T>& data, const int64_t* order, ptrdiff_t first, Range rows, T scale,
+                   const Workspace<T>& ws, T* x) const;
+
+  // Output of layer l for some rows and panels; `in` (rows, ld_in) may be the caller's own array.
+  void forward(size_t l, const WeightView<T>& w, const T* in, ptrdiff_t ld_in, Range rows,
+               Range panels, const Workspace<T>& ws) const;
+  // A softmax wants whole rows.
+  bool whole_rows(size_t l) const { return layout.layers[l].activation == Activation::softmax; }
+
+  // Row totals, and the deltas of the last layer unless the workspace has none.
+  void loss(Range rows, bool want_metrics, const Workspace<T>& ws) const;
+  // Weighted sums of the row totals, in ascending order.
+  Totals sum_totals(Range rows, const Workspace<T>& ws) const;
+
+  // Deltas of layer l - 1 for some rows and one strip of its units, from those of layer l and the
+  // transposed strip (n_out rows of the strip's width). Where layer l - 1 wants whole rows, its
+  // derivative is left to `derive_whole_rows`, once every strip is there.
+  void propagate(size_t l, const T* transposed, Range rows, const Panel& strip,
+                 const Workspace<T>& ws) const;
+  void derive_whole_rows(size_t l, Range rows, const Workspace<T>& ws) const;
+  void transpose_strip(size_t l, const T* packed, const Panel& strip, T* to) const;
+
+  // out (inputs.size(), panel.width) = or += x^T delta over the first `rows` rows.
+  void weight_gradient(size_t l, ptrdiff_t rows, Range inputs, const Panel& panel, const T* x,
+                       T* out, bool accumulate, const Workspace<T>& ws) const;
+  void bias_gradient(size_t l, ptrdiff_t rows, const Panel& panel, T* out, bool accumulate,
+                     const Workspace<T>& ws) const;
+
+  // The input of layer l's product within a workspace, given that of layer 0.
+  const T* input_of(size_t l, const T* x, const Workspace<T>& ws) const {
+    return l ? ws.layers[l - 1].a : x;
+  }
+  ptrdiff_t ld_input_of(size_t l) const {
+    return l ? layout.layers[l - 1].ld : layout.ld_input;
+  }
+};
+
+}  // namespace mlpfast

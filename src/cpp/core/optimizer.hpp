@@ -1,0 +1,87 @@
+// How a gradient becomes a step: folds hyperparameters into the scalars of the update kernels.
+#pragma once
+
+#include <cmath>
+
+#include "spec.hpp"
+
+namespace mlpfast {
+
+// Knows nothing of the net: it moves spans of parameters.
+template <class T>
+class Optimizer {
+ public:
+  explicit Optimizer(const OptimizerSpec& spec) : spec_(spec) {}
+
+  bool has_m() const { return kind() != Update::scaled_sum; }
+  bool has_v() const { return kind() == Update::adam || kind() == Update::rmsprop; }
+  // Whether a step is w += rate * g and nothing else, so that the rate can be folded into the
+  // deltas and the product of the backward pass can add to w directly.
+  bool is_scaled_sum(double l2) const { return kind() == Update::scaled_sum && l2 == 0; }
+
+  // Sets the scalars of step `t`, counted from 1.
+  void begin_step(int64_t t, double lr, double l2) {
+    UpdateSpan<T>& s = weights_;
+    s = {};
+    s.l2 = T(l2);
+    s.decay = T(1);
+    s.rate = T(-lr);
+    switch (kind()) {
+      case Update::momentum:
+        s.beta_1 = T(spec_.momentum);
+        s.rate = T(spec_.nesterov ? -lr * spec_.momentum : -lr);
+        s.rate_g = T(spec_.nesterov ? -lr : 0.0);
+        break;
+      case Update::adam: {
+        // The bias corrections of m and v, folded into the rate and epsilon.
+        const double root = std::sqrt(1 - std::pow(spec_.beta_2, double(t)));
+        s.rate = T(-lr * root / (1 - std::pow(spec_.beta_1, double(t))));
+        s.epsilon = T(spec_.epsilon * root);
+        s.decay = T(1 - lr * spec_.weight_decay);
+        s.beta_1 = T(spec_.beta_1);
+        s.beta_2 = T(spec_.beta_2);
+        s.one_minus_beta_1 = T(1 - spec_.beta_1);
+        s.one_minus_beta_2 = T(1 - spec_.beta_2);
+        break;
+      }
+      case Update::rmsprop:
+        s.epsilon = T(spec_.epsilon);
+        s.beta_1 = T(spec_.momentum);
+        s.beta_2 = T(spec_.beta_2);
+        s.one_minus_beta_2 = T(1 - spec_.beta_2);
+        break;
+      default:
+        break;
+    }
+  }
+
+  // The l2 term is for weights, not for biases. m and v may be null where they are not wanted.
+  void update(const Kernels<T>& kernels, T* w, T* m, T* v, const T* g, ptrdiff_t n,
+              bool is_weight) const {
+    UpdateSpan<T> s = weights_;
+    s.w = w;
+    s.m = m;
+    s.v = v;
+    s.g = g;
+    s.n = n;
+    if (!is_weight) s.l2 = T(0);
+    kernels.update[int(kind())](s);
+  }
+
+ private:
+  Update kind() const {
+    switch (spec_.rule) {
+      case Rule::sgd:
+        return spec_.momentum == 0 ? Update::scaled_sum : Update::momentum;
+      case Rule::rmsprop:
+        return Update::rmsprop;
+      default:
+        return Update::adam;
+    }
+  }
+
+  OptimizerSpec spec_;
+  UpdateSpan<T> weights_ = {};
+};
+
+}  // namespace mlpfast

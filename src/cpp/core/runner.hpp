@@ -1,0 +1,20 @@
+// Running a net on many rows, or one: predictions, totals of a data set, one gradient.
+#pragma once
+
+#include "stepper.hpp"
+
+namespace mlpfast {
+
+// out (n, n_out) = net(x); x is taken from `data`, whose targets are not looked at.
+template <class T>
+void predict(const Network<T>& net, const T* flat, const Data<T>& data, T* out, int threads);
+
+template <class T>
+Totals evaluate(const Network<T>& net, const T* flat, const Data<T>& data, int threads);
+
+// Writes the flat gradient of the reduced loss on all of `data`; returns the totals.
+template <class T>
+Totals loss_and_grad(const Network<T>& net, const T* flat, const Data<T>& data, T* grad,
+                     int threads);
+
+}  // namespace mlpfast

@@ -1,0 +1,40 @@
+// What a net and an optimizer are: plain data that the Python side has checked.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "../kernels/kernels.hpp"
+
+namespace mlpfast {
+
+struct NetSpec {
+  std::vector<ptrdiff_t> sizes;         // inputs, hidden layers, outputs
+  std::vector<Activation> activations;  // one a layer, the output's last
+  Loss loss = Loss::mse;
+  bool mean = true;  // reduction over rows: mean (weighted) or sum
+  bool bias = true;
+};
+
+enum class Rule { sgd, adam, adamw, rmsprop };
+
+struct OptimizerSpec {
+  Rule rule = Rule::sgd;
+  double momentum = 0, beta_1 = 0, beta_2 = 0, epsilon = 0, weight_decay = 0;
+  bool nesterov = false;
+};
+
+// A half-open range of indices, and the even share of it that one of `count` workers takes.
+struct Range {
+  ptrdiff_t begin = 0, end = 0;
+  ptrdiff_t size() const { return end - begin; }
+};
+
+inline Range share(ptrdiff_t n, ptrdiff_t index, ptrdiff_t count) {
+  return {n * index / count, n * (index + 1) / count};
+}
+
+inline ptrdiff_t round_up(ptrdiff_t n, ptrdiff_t to) { return (n + to - 1) / to * to; }
+
+}  // namespace mlpfast

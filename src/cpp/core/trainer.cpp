@@ -1,0 +1,147 @@
+// The loop over epochs and batches, its interruption, and the way back after divergence.
+#include "trainer.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+
+namespace mlpfast {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr auto kCheckInterval = std::chrono::milliseconds(50);
+
+}  // namespace
+
+template <class T>
+Trainer<T>::Trainer(std::shared_ptr<const Network<T>> net, const OptimizerSpec& optimizer)
+    : net_(std::move(net)), optimizer_(optimizer) {
+  const ptrdiff_t n = net_->layout.packed_size;
+  const ptrdiff_t w = arena_.reserve_array<T>(n);
+  const ptrdiff_t m = optimizer_.has_m() ? arena_.reserve_array<T>(n) : -1;
+  const ptrdiff_t v = optimizer_.has_v() ? arena_.reserve_array<T>(n) : -1;
+  arena_.commit();
+  state_ = {arena_.at<T>(w), m < 0 ? nullptr : arena_.at<T>(m), v < 0 ? nullptr : arena_.at<T>(v)};
+}
+
+template <class T>
+RunResult Trainer<T>::run(const RunArgs<T>& args, T* flat) {
+  const Layout& layout = net_->layout;
+  const ptrdiff_t rows = std::min(args.batch_size, args.data.n);
+  if (!stepper_ || !stepper_->fits(rows, args.threads))
+    stepper_ = std::make_unique<Stepper<T>>(*net_, rows, args.threads, true);
+
+  // With several epochs, a copy of the state to begin again from: a run is repeatable to the bit,
+  // so the state after any epoch can be had once more.
+  const int64_t steps_before = steps_;
+  std::vector<T> before;
+  pack(layout, flat, state_.w);
+  if (args.epochs > 1) before.assign(state_.w, state_.w + arena_.size() / ptrdiff_t(sizeof(T)));
+
+  RunResult result = run_epochs(args, args.epochs);
+  bool finite = result.status != Status::diverged && all_finite(state_.w, layout.packed_size);
+  if (result.status == Status::bad_input) return result;
+  if (finite) {
+    unpack(layout, state_.w, flat);
+    return result;
+  }
+  ptrdiff_t good = ptrdiff_t(result.totals.size());
+  if (result.status != Status::diverged) --good;  // the last update went wrong
+  for (; good > 0 && args.epochs > 1; --good) {
+    std::copy(before.begin(), before.end(), state_.w);
+    steps_ = steps_before;
+    result = run_epochs(args, good);
+    if (all_finite(state_.w, layout.packed_size)) {
+      unpack(layout, state_.w, flat);
+      break;
+    }
+  }
+  result.totals.resize(size_t(std::max<ptrdiff_t>(good, 0)));
+  result.status = Status::diverged;
+  return result;
+}
+
+template <class T>
+RunResult Trainer<T>::run_epochs(const RunArgs<T>& args, ptrdiff_t epochs) {
+  RunResult result;
+  result.totals.reserve(size_t(epochs) + 1);
+  go_on_ = true;
+  run_in_team(stepper_->team_size(),
+              [&](const Team& team) { train(team, args, epochs, result); });
+  return result;
+}
+
+template <class T>
+void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epochs,
+                       RunResult& result) {
+  const bool leads = team.index == 0;
+  const ptrdiff_t n = args.data.n;
+  // How many batches make about a millisecond: the clock is looked at no more often.
+  const double flops = net_->flops_training() * double(std::min(args.batch_size, n)) + 1e4;
+  const int patience = int(std::clamp(1e8 / flops, 1.0, 10000.0));
+  int until_clock = patience;
+  Clock::time_point checked = leads ? Clock::now() : Clock::time_point();
+
+  const auto must_stop = [&] {
+    if (args.poll.stop && *args.poll.stop) return true;
+    if (!args.poll.check || --until_clock > 0) return false;
+    until_clock = patience;
+    const auto now = Clock::now();
+    if (now - checked < kCheckInterval) return false;
+    checked = now;
+    return args.poll.check();
+  };
+
+  for (ptrdiff_t e = 0; e < epochs; ++e) {
+    const double lr = args.learning_rates[e];
+    const int64_t* order = args.orders ? args.orders + e * n : nullptr;
+    Totals sum;
+    for (ptrdiff_t first = 0; first < n; first += args.batch_size) {
+      const ptrdiff_t rows = std::min(args.batch_size, n - first);
+      // Member 0 prepares the step; after the sync all know of it, and all earlier updates are
+      // done.
+      if (leads) optimizer_.begin_step(++steps_, lr, args.l2);
+      team.sync();
+      stepper_->step(team, {&args.data, order, first, rows}, state_, &optimizer_, lr, args.l2,
+                     args.want_metrics);
+      if (leads) {
+        sum.add(stepper_->totals());
+        if (stepper_->bad_row() >= 0) {
+          result.status = Status::bad_input;
+          result.bad_row = stepper_->bad_row();
+        } else if (!std::isfinite(stepper_->totals().loss)) {
+          result.status = Status::diverged;
+        } else if (must_stop() && !(e + 1 == epochs && first + rows == n)) {
+          result.status = Status::interrupted;
+        }
+        go_on_ = result.status == Status::ok;
+      }
+      team.sync();
+      if (!go_on_) {
+        if (leads && result.status == Status::interrupted) result.totals.push_back(sum);
+        return;
+      }
+    }
+    if (leads) result.totals.push_back(sum);
+  }
+}
+
+// Moments travel in the flat layout; where there are none, zeros.
+template <class T>
+void Trainer<T>::get_moments(T* m, T* v) const {
+  if (state_.m) unpack(net_->layout, state_.m, m);
+  if (state_.v) unpack(net_->layout, state_.v, v);
+}
+
+template <class T>
+void Trainer<T>::set_moments(int64_t steps, const T* m, const T* v) {
+  steps_ = steps;
+  if (state_.m) pack(net_->layout, m, state_.m);
+  if (state_.v) pack(net_->layout, v, state_.v);
+}
+
+template class Trainer<float>;
+template class Trainer<double>;
+
+}  // namespace mlpfast

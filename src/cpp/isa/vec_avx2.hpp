@@ -1,0 +1,170 @@
+// Vectors of 256 bits: AVX2 and FMA (Intel since Haswell, AMD since Zen).
+// Included inside a namespace: the including file brings the system headers.
+#pragma once
+
+struct Vec256f {
+  using T = float;
+  using Mask = __m256;
+  static constexpr int lanes = 8;
+  static constexpr int panel_vectors = 2;
+  static constexpr int max_rows[2] = {12, 6};
+
+  __m256 v;
+
+  static Vec256f load(const T* p) { return {_mm256_loadu_ps(p)}; }
+  static Vec256f load_first(const T* p, int n) {
+    return {_mm256_maskload_ps(p, _mm256_castps_si256(first(n)))};
+  }
+  static Vec256f set(T x) { return {_mm256_set1_ps(x)}; }
+  static Vec256f gather(const T* p, ptrdiff_t stride) {
+    const __m256i step = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return {_mm256_i32gather_ps(p, _mm256_mullo_epi32(step, _mm256_set1_epi32(int(stride))), 4)};
+  }
+  void store(T* p) const { _mm256_storeu_ps(p, v); }
+  void store_first(T* p, int n) const {
+    _mm256_maskstore_ps(p, _mm256_castps_si256(first(n)), v);
+  }
+
+  static Mask first(int n) {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(n), lane));
+  }
+  static Vec256f select(Mask m, Vec256f a, Vec256f b) { return {_mm256_blendv_ps(b.v, a.v, m)}; }
+  friend Mask less(Vec256f a, Vec256f b) { return _mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ); }
+  friend Vec256f operator+(Vec256f a, Vec256f b) { return {_mm256_add_ps(a.v, b.v)}; }
+  friend Vec256f operator-(Vec256f a, Vec256f b) { return {_mm256_sub_ps(a.v, b.v)}; }
+  friend Vec256f operator*(Vec256f a, Vec256f b) { return {_mm256_mul_ps(a.v, b.v)}; }
+  friend Vec256f operator/(Vec256f a, Vec256f b) { return {_mm256_div_ps(a.v, b.v)}; }
+  // a b + c, rounded once.
+  friend Vec256f fma(Vec256f a, Vec256f b, Vec256f c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
+  // The second argument where either is NaN.
+  friend Vec256f min(Vec256f a, Vec256f b) { return {_mm256_min_ps(a.v, b.v)}; }
+  friend Vec256f max(Vec256f a, Vec256f b) { return {_mm256_max_ps(a.v, b.v)}; }
+  friend Vec256f abs(Vec256f a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.v)}; }
+  friend Vec256f sqrt(Vec256f a) { return {_mm256_sqrt_ps(a.v)}; }
+  friend Vec256f round(Vec256f a) {
+    return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+  }
+  // |magnitude| with the sign of `sign`.
+  friend Vec256f copysign(Vec256f magnitude, Vec256f sign) {
+    const __m256 bit = _mm256_set1_ps(-0.0f);
+    return {_mm256_or_ps(_mm256_andnot_ps(bit, magnitude.v), _mm256_and_ps(bit, sign.v))};
+  }
+  // x 2^n for a whole n of at most 3 * 127, with overflow and gradual underflow: in three factors
+  // that are normal numbers each.
+  friend Vec256f scale_by_power(Vec256f x, Vec256f n) {
+    const Vec256f limit = set(126.0f);
+    for (int i = 0; i < 3; ++i) {
+      const Vec256f part = max(set(-126.0f), min(limit, n));
+      const __m256i bits =
+          _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(part.v), _mm256_set1_epi32(127)), 23);
+      x = x * Vec256f{_mm256_castsi256_ps(bits)};
+      n = n - part;
+    }
+    return x;
+  }
+  // For x > 0: x = m 2^e with m in [1, 2).
+  friend void split(Vec256f x, Vec256f& m, Vec256f& e) {
+    const Mask tiny = less(x, set(1.17549435e-38f));
+    x = select(tiny, x * set(16777216.0f), x);
+    const __m256i bits = _mm256_castps_si256(x.v);
+    const __m256i exponent = _mm256_sub_epi32(_mm256_srli_epi32(bits, 23), _mm256_set1_epi32(127));
+    e.v = _mm256_cvtepi32_ps(exponent);
+    e = select(tiny, e - set(24.0f), e);
+    m.v = _mm256_castsi256_ps(_mm256_or_si256(
+        _mm256_and_si256(bits, _mm256_set1_epi32(0x007fffff)), _mm256_set1_epi32(0x3f800000)));
+  }
+  friend T sum(Vec256f a) {
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
+  }
+  friend T largest(Vec256f a) {
+    __m128 s = _mm_max_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
+    s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_max_ss(s, _mm_shuffle_ps(s, s, 1)));
+  }
+};
+
+struct Vec256d {
+  using T = double;
+  using Mask = __m256d;
+  static constexpr int lanes = 4;
+  static constexpr int panel_vectors = 2;
+  static constexpr int max_rows[2] = {12, 6};
+
+  __m256d v;
+
+  static Vec256d load(const T* p) { return {_mm256_loadu_pd(p)}; }
+  static Vec256d load_first(const T* p, int n) {
+    return {_mm256_maskload_pd(p, _mm256_castpd_si256(first(n)))};
+  }
+  static Vec256d set(T x) { return {_mm256_set1_pd(x)}; }
+  static Vec256d gather(const T* p, ptrdiff_t stride) {
+    return {_mm256_setr_pd(p[0], p[stride], p[2 * stride], p[3 * stride])};
+  }
+  void store(T* p) const { _mm256_storeu_pd(p, v); }
+  void store_first(T* p, int n) const {
+    _mm256_maskstore_pd(p, _mm256_castpd_si256(first(n)), v);
+  }
+
+  static Mask first(int n) {
+    return _mm256_castsi256_pd(
+        _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3)));
+  }
+  static Vec256d select(Mask m, Vec256d a, Vec256d b) { return {_mm256_blendv_pd(b.v, a.v, m)}; }
+  friend Mask less(Vec256d a, Vec256d b) { return _mm256_cmp_pd(a.v, b.v, _CMP_LT_OQ); }
+  friend Vec256d operator+(Vec256d a, Vec256d b) { return {_mm256_add_pd(a.v, b.v)}; }
+  friend Vec256d operator-(Vec256d a, Vec256d b) { return {_mm256_sub_pd(a.v, b.v)}; }
+  friend Vec256d operator*(Vec256d a, Vec256d b) { return {_mm256_mul_pd(a.v, b.v)}; }
+  friend Vec256d operator/(Vec256d a, Vec256d b) { return {_mm256_div_pd(a.v, b.v)}; }
+  friend Vec256d fma(Vec256d a, Vec256d b, Vec256d c) { return {_mm256_fmadd_pd(a.v, b.v, c.v)}; }
+  friend Vec256d min(Vec256d a, Vec256d b) { return {_mm256_min_pd(a.v, b.v)}; }
+  friend Vec256d max(Vec256d a, Vec256d b) { return {_mm256_max_pd(a.v, b.v)}; }
+  friend Vec256d abs(Vec256d a) { return {_mm256_andnot_pd(_mm256_set1_pd(-0.0), a.v)}; }
+  friend Vec256d sqrt(Vec256d a) { return {_mm256_sqrt_pd(a.v)}; }
+  friend Vec256d round(Vec256d a) {
+    return {_mm256_round_pd(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+  }
+  friend Vec256d copysign(Vec256d magnitude, Vec256d sign) {
+    const __m256d bit = _mm256_set1_pd(-0.0);
+    return {_mm256_or_pd(_mm256_andnot_pd(bit, magnitude.v), _mm256_and_pd(bit, sign.v))};
+  }
+  friend Vec256d scale_by_power(Vec256d x, Vec256d n) {
+    const Vec256d limit = set(1022.0);
+    for (int i = 0; i < 3; ++i) {
+      const Vec256d part = max(set(-1022.0), min(limit, n));
+      const __m256i exponent = _mm256_cvtepi32_epi64(_mm256_cvtpd_epi32(part.v));
+      const __m256i bits =
+          _mm256_slli_epi64(_mm256_add_epi64(exponent, _mm256_set1_epi64x(1023)), 52);
+      x = x * Vec256d{_mm256_castsi256_pd(bits)};
+      n = n - part;
+    }
+    return x;
+  }
+  friend void split(Vec256d x, Vec256d& m, Vec256d& e) {
+    const Mask tiny = less(x, set(2.2250738585072014e-308));
+    x = select(tiny, x * set(18014398509481984.0), x);
+    const __m256i bits = _mm256_castpd_si256(x.v);
+    // The exponent field as a double: put it under the exponent of 2^52 and take that away.
+    const __m256i magic = _mm256_set1_epi64x(0x4330000000000000);
+    const __m256d field = _mm256_castsi256_pd(_mm256_or_si256(_mm256_srli_epi64(bits, 52), magic));
+    e.v = _mm256_sub_pd(field, _mm256_set1_pd(4503599627370496.0 + 1023.0));
+    e = select(tiny, e - set(54.0), e);
+    m.v = _mm256_castsi256_pd(
+        _mm256_or_si256(_mm256_and_si256(bits, _mm256_set1_epi64x(0x000fffffffffffff)),
+                        _mm256_set1_epi64x(0x3ff0000000000000)));
+  }
+  friend T sum(Vec256d a) {
+    const __m128d s = _mm_add_pd(_mm256_castpd256_pd128(a.v), _mm256_extractf128_pd(a.v, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(s, _mm_unpackhi_pd(s, s)));
+  }
+  friend T largest(Vec256d a) {
+    const __m128d s = _mm_max_pd(_mm256_castpd256_pd128(a.v), _mm256_extractf128_pd(a.v, 1));
+    return _mm_cvtsd_f64(_mm_max_sd(s, _mm_unpackhi_pd(s, s)));
+  }
+};
+
+template <class T> struct VecOf;
+template <> struct VecOf<float> { using type = Vec256f; };
+template <> struct VecOf<double> { using type = Vec256d; };

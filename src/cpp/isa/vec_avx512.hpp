@@ -1,0 +1,114 @@
+// Vectors of 512 bits: AVX-512 F, DQ, BW and VL (Intel since Skylake-SP, AMD since Zen 4).
+// Included inside a namespace: the including file brings the system headers.
+#pragma once
+
+struct Vec512f {
+  using T = float;
+  using Mask = __mmask16;
+  static constexpr int lanes = 16;
+  // Register blocks by number of vectors in a row of the panel: 32 registers hold the block, a row
+  // of b and a broadcast.
+  static constexpr int panel_vectors = 4;
+  static constexpr int max_rows[4] = {14, 14, 8, 6};
+
+  __m512 v;
+
+  static Vec512f load(const T* p) { return {_mm512_loadu_ps(p)}; }
+  static Vec512f load_first(const T* p, int n) { return {_mm512_maskz_loadu_ps(first(n), p)}; }
+  static Vec512f set(T x) { return {_mm512_set1_ps(x)}; }
+  static Vec512f gather(const T* p, ptrdiff_t stride) {
+    const __m512i step = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return {_mm512_i32gather_ps(_mm512_mullo_epi32(step, _mm512_set1_epi32(int(stride))), p, 4)};
+  }
+  void store(T* p) const { _mm512_storeu_ps(p, v); }
+  void store_first(T* p, int n) const { _mm512_mask_storeu_ps(p, first(n), v); }
+
+  static Mask first(int n) { return n >= 16 ? Mask(0xffff) : Mask((1u << n) - 1u); }
+  static Vec512f select(Mask m, Vec512f a, Vec512f b) {
+    return {_mm512_mask_blend_ps(m, b.v, a.v)};
+  }
+  friend Mask less(Vec512f a, Vec512f b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ); }
+  friend Vec512f operator+(Vec512f a, Vec512f b) { return {_mm512_add_ps(a.v, b.v)}; }
+  friend Vec512f operator-(Vec512f a, Vec512f b) { return {_mm512_sub_ps(a.v, b.v)}; }
+  friend Vec512f operator*(Vec512f a, Vec512f b) { return {_mm512_mul_ps(a.v, b.v)}; }
+  friend Vec512f operator/(Vec512f a, Vec512f b) { return {_mm512_div_ps(a.v, b.v)}; }
+  // a b + c, rounded once.
+  friend Vec512f fma(Vec512f a, Vec512f b, Vec512f c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+  // The second argument where either is NaN.
+  friend Vec512f min(Vec512f a, Vec512f b) { return {_mm512_min_ps(a.v, b.v)}; }
+  friend Vec512f max(Vec512f a, Vec512f b) { return {_mm512_max_ps(a.v, b.v)}; }
+  friend Vec512f abs(Vec512f a) { return {_mm512_abs_ps(a.v)}; }
+  friend Vec512f sqrt(Vec512f a) { return {_mm512_sqrt_ps(a.v)}; }
+  friend Vec512f round(Vec512f a) {
+    return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+  }
+  // |magnitude| with the sign of `sign`.
+  friend Vec512f copysign(Vec512f magnitude, Vec512f sign) {
+    return {_mm512_castsi512_ps(_mm512_ternarylogic_epi32(
+        _mm512_castps_si512(magnitude.v), _mm512_castps_si512(sign.v),
+        _mm512_set1_epi32(int(0x80000000u)), 0xD8))};
+  }
+  // x 2^n for a whole n, with overflow to infinity and gradual underflow.
+  friend Vec512f scale_by_power(Vec512f x, Vec512f n) { return {_mm512_scalef_ps(x.v, n.v)}; }
+  // For x > 0: x = m 2^e with m in [1, 2).
+  friend void split(Vec512f x, Vec512f& m, Vec512f& e) {
+    m.v = _mm512_getmant_ps(x.v, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_src);
+    e.v = _mm512_getexp_ps(x.v);
+  }
+  friend T sum(Vec512f a) { return _mm512_reduce_add_ps(a.v); }
+  friend T largest(Vec512f a) { return _mm512_reduce_max_ps(a.v); }
+};
+
+struct Vec512d {
+  using T = double;
+  using Mask = __mmask8;
+  static constexpr int lanes = 8;
+  static constexpr int panel_vectors = 4;
+  static constexpr int max_rows[4] = {14, 14, 8, 6};
+
+  __m512d v;
+
+  static Vec512d load(const T* p) { return {_mm512_loadu_pd(p)}; }
+  static Vec512d load_first(const T* p, int n) { return {_mm512_maskz_loadu_pd(first(n), p)}; }
+  static Vec512d set(T x) { return {_mm512_set1_pd(x)}; }
+  static Vec512d gather(const T* p, ptrdiff_t stride) {
+    const __m512i step = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);
+    return {_mm512_i64gather_pd(_mm512_mullo_epi64(step, _mm512_set1_epi64(stride)), p, 8)};
+  }
+  void store(T* p) const { _mm512_storeu_pd(p, v); }
+  void store_first(T* p, int n) const { _mm512_mask_storeu_pd(p, first(n), v); }
+
+  static Mask first(int n) { return n >= 8 ? Mask(0xff) : Mask((1u << n) - 1u); }
+  static Vec512d select(Mask m, Vec512d a, Vec512d b) {
+    return {_mm512_mask_blend_pd(m, b.v, a.v)};
+  }
+  friend Mask less(Vec512d a, Vec512d b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_LT_OQ); }
+  friend Vec512d operator+(Vec512d a, Vec512d b) { return {_mm512_add_pd(a.v, b.v)}; }
+  friend Vec512d operator-(Vec512d a, Vec512d b) { return {_mm512_sub_pd(a.v, b.v)}; }
+  friend Vec512d operator*(Vec512d a, Vec512d b) { return {_mm512_mul_pd(a.v, b.v)}; }
+  friend Vec512d operator/(Vec512d a, Vec512d b) { return {_mm512_div_pd(a.v, b.v)}; }
+  friend Vec512d fma(Vec512d a, Vec512d b, Vec512d c) { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
+  friend Vec512d min(Vec512d a, Vec512d b) { return {_mm512_min_pd(a.v, b.v)}; }
+  friend Vec512d max(Vec512d a, Vec512d b) { return {_mm512_max_pd(a.v, b.v)}; }
+  friend Vec512d abs(Vec512d a) { return {_mm512_abs_pd(a.v)}; }
+  friend Vec512d sqrt(Vec512d a) { return {_mm512_sqrt_pd(a.v)}; }
+  friend Vec512d round(Vec512d a) {
+    return {_mm512_roundscale_pd(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+  }
+  friend Vec512d copysign(Vec512d magnitude, Vec512d sign) {
+    return {_mm512_castsi512_pd(_mm512_ternarylogic_epi64(
+        _mm512_castpd_si512(magnitude.v), _mm512_castpd_si512(sign.v),
+        _mm512_set1_epi64(int64_t(0x8000000000000000ull)), 0xD8))};
+  }
+  friend Vec512d scale_by_power(Vec512d x, Vec512d n) { return {_mm512_scalef_pd(x.v, n.v)}; }
+  friend void split(Vec512d x, Vec512d& m, Vec512d& e) {
+    m.v = _mm512_getmant_pd(x.v, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_src);
+    e.v = _mm512_getexp_pd(x.v);
+  }
+  friend T sum(Vec512d a) { return _mm512_reduce_add_pd(a.v); }
+  friend T largest(Vec512d a) { return _mm512_reduce_max_pd(a.v); }
+};
+
+template <class T> struct VecOf;
+template <> struct VecOf<float> { using type = Vec512f; };
+template <> struct VecOf<double> { using type = Vec512d; };

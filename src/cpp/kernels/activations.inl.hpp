@@ -1,0 +1,149 @@
+// Activations: f(z), and the local derivative from what was kept. Formulas as in numpy.py.
+
+constexpr double kLeakySlope = 0.01;
+
+struct Identity {
+  template <class V> static V value(V z) { return z; }
+  template <class V> static V derivative(V) { return V::set(1); }
+};
+struct Step {
+  template <class V> static V value(V z) {
+    return V::select(less(V::set(0), z), V::set(1), V::set(0));
+  }
+};
+struct Sigmoid {
+  template <class V> static V value(V z) {
+    const V e = exp(V::set(0) - abs(z));  // never overflows
+    return V::select(less(z, V::set(0)), e, V::set(1)) / (e + V::set(1));
+  }
+  template <class V> static V derivative(V a) { return a * (V::set(1) - a); }
+};
+struct Tanh {
+  template <class V> static V value(V z) {
+    const V t = expm1_of_negative(abs(z) * V::set(-2));
+    return copysign((V::set(0) - t) / (t + V::set(2)), z);
+  }
+  template <class V> static V derivative(V a) { return V::set(1) - a * a; }
+};
+struct Relu {
+  template <class V> static V value(V z) { return max(V::set(0), z); }  // NaN stays
+  template <class V> static V derivative(V a) {
+    return V::select(less(V::set(0), a), V::set(1), V::set(0));
+  }
+};
+struct LeakyRelu {
+  template <class V> static V value(V z) { return z * derivative(z); }
+  template <class V> static V derivative(V a) {
+    return V::select(less(V::set(0), a), V::set(1), V::set(typename V::T(kLeakySlope)));
+  }
+};
+struct Elu {
+  template <class V> static V value(V z) {
+    return V::select(less(V::set(0), z), z, expm1_of_negative(min(V::set(0), z)));
+  }
+  template <class V> static V derivative(V a) {
+    return V::select(less(V::set(0), a), V::set(1), a + V::set(1));
+  }
+};
+struct Softplus {
+  template <class V> static V value(V z) {
+    return max(V::set(0), z) + log1p_of_fraction(exp(V::set(0) - abs(z)));
+  }
+  template <class V> static V derivative(V a) {
+    return V::set(0) - expm1_of_negative(V::set(0) - a);
+  }
+};
+struct Silu {
+  template <class V> static V value(V z) { return z * Sigmoid::value(z); }
+  template <class V> static V derivative(V z) {
+    const V s = Sigmoid::value(z);
+    return s * fma(z, V::set(1) - s, V::set(1));
+  }
+};
+struct Gelu {
+  template <class V> static V value(V z) {
+    V cdf, density;
+    normal(z, cdf, density);
+    return z * cdf;
+  }
+  template <class V> static V derivative(V z) {
+    V cdf, density;
+    normal(z, cdf, density);
+    return fma(z, density, cdf);
+  }
+};
+struct Exp {
+  template <class V> static V value(V z) { return exp(z); }
+  template <class V> static V derivative(V a) { return a; }
+};
+
+template <class V, class F>
+void activate(const typename V::T* z, typename V::T* a, ptrdiff_t rows, ptrdiff_t cols,
+              ptrdiff_t ld) {
+  for (ptrdiff_t i = 0; i < rows; ++i, z += ld, a += ld)
+    for (ptrdiff_t j = 0; j < cols; j += V::lanes)
+      F::template value<V>(V::load(z + j)).store(a + j);
+}
+
+template <class V, class F>
+void derive(const typename V::T* kept, typename V::T* grad, ptrdiff_t rows, ptrdiff_t cols,
+            ptrdiff_t ld) {
+  for (ptrdiff_t i = 0; i < rows; ++i, kept += ld, grad += ld)
+    for (ptrdiff_t j = 0; j < cols; j += V::lanes)
+      (V::load(grad + j) * F::template derivative<V>(V::load(kept + j))).store(grad + j);
+}
+
+template <class V>
+inline int lanes_left(ptrdiff_t cols, ptrdiff_t j) {
+  return cols - j < V::lanes ? int(cols - j) : V::lanes;
+}
+
+// The largest of a row and the sum of exp(z - largest).
+template <class V>
+inline void softmax_row(const typename V::T* z, ptrdiff_t cols, typename V::T& most,
+                        typename V::T& total) {
+  using T = typename V::T;
+  const V lowest = V::set(-MathConstants<T>::infinity);
+  V top = lowest;
+  for (ptrdiff_t j = 0; j < cols; j += V::lanes) {
+    const auto in = V::first(lanes_left<V>(cols, j));
+    top = max(top, V::select(in, V::load(z + j), lowest));
+  }
+  most = largest(top);
+  V e = V::set(0);
+  for (ptrdiff_t j = 0; j < cols; j += V::lanes) {
+    const auto in = V::first(lanes_left<V>(cols, j));
+    e = e + V::select(in, exp(V::load(z + j) - V::set(most)), V::set(0));
+  }
+  total = sum(e);
+}
+
+template <class V>
+void softmax(const typename V::T* z, typename V::T* a, ptrdiff_t rows, ptrdiff_t cols,
+             ptrdiff_t ld) {
+  using T = typename V::T;
+  for (ptrdiff_t i = 0; i < rows; ++i, z += ld, a += ld) {
+    T most, total;
+    softmax_row<V>(z, cols, most, total);
+    for (ptrdiff_t j = 0; j < cols; j += V::lanes)
+      (exp(V::load(z + j) - V::set(most)) / V::set(total)).store(a + j);
+  }
+}
+
+template <class V>
+void softmax_derive(const typename V::T* a, typename V::T* grad, ptrdiff_t rows, ptrdiff_t cols,
+                    ptrdiff_t ld) {
+  for (ptrdiff_t i = 0; i < rows; ++i, a += ld, grad += ld) {
+    V products = V::set(0);
+    for (ptrdiff_t j = 0; j < cols; j += V::lanes) {
+      const auto in = V::first(lanes_left<V>(cols, j));
+      products = products + V::select(in, V::load(a + j) * V::load(grad + j), V::set(0));
+    }
+    const V dot = V::set(sum(products));
+    for (ptrdiff_t j = 0; j < cols; j += V::lanes) {
+      const auto in = V::first(lanes_left<V>(cols, j));
+      const V d = V::load(a + j) * (V::load(grad + j) - dot);
+      V::select(in, d, V::set(0)).store(grad + j);
+    }
+  }
+}

@@ -1,0 +1,113 @@
+// Losses: the loss of every row, and its delta times the row's factor. Formulas as in numpy.py.
+
+constexpr double kHuberDelta = 1.0;
+constexpr double kPoissonEpsilon = 1e-7;
+
+// Each gives, for one vector of a row, the summands of the loss and the gradient, both before the
+// division by the number of outputs if `mean`.
+struct Mse {
+  static constexpr bool mean = true;
+  template <class V> static void at(V, V a, V t, V& loss, V& grad) {
+    const V e = a - t;
+    loss = e * e;
+    grad = e + e;
+  }
+};
+struct SquaredError {
+  static constexpr bool mean = false;
+  template <class V> static void at(V, V a, V t, V& loss, V& grad) {
+    grad = a - t;
+    loss = grad * grad * V::set(typename V::T(0.5));
+  }
+};
+struct Mae {
+  static constexpr bool mean = true;
+  template <class V> static void at(V, V a, V t, V& loss, V& grad) {
+    const V e = a - t;
+    loss = abs(e);
+    grad = V::select(less(V::set(0), loss), copysign(V::set(1), e), e);
+  }
+};
+struct Huber {
+  static constexpr bool mean = true;
+  template <class V> static void at(V, V a, V t, V& loss, V& grad) {
+    using T = typename V::T;
+    const V e = a - t;
+    grad = max(V::set(T(-kHuberDelta)), min(V::set(T(kHuberDelta)), e));
+    // 1/2 e^2 inside, delta |e| - 1/2 delta^2 outside, in one expression
+    loss = grad * (e - grad * V::set(T(0.5)));
+  }
+};
+struct BinaryCrossentropy {
+  static constexpr bool mean = true;
+  template <class V> static void at(V z, V a, V t, V& loss, V& grad) {
+    loss = max(V::set(0), z) - z * t + log1p_of_fraction(exp(V::set(0) - abs(z)));
+    grad = a - t;
+  }
+};
+struct Poisson {
+  static constexpr bool mean = true;
+  template <class V> static void at(V, V a, V t, V& loss, V& grad) {
+    const V safe = a + V::set(typename V::T(kPoissonEpsilon));
+    loss = a - t * log(safe);
+    grad = V::set(1) - t / safe;
+  }
+};
+struct PoissonFromLogits {
+  static constexpr bool mean = true;
+  template <class V> static void at(V z, V a, V t, V& loss, V& grad) {
+    loss = a - t * z;
+    grad = a - t;
+  }
+};
+
+template <class V, class Loss>
+void elementwise_loss(const LossRows<typename V::T>& r) {
+  using T = typename V::T;
+  const T share = Loss::mean ? T(1) / T(r.cols) : T(1);
+  for (ptrdiff_t i = 0; i < r.rows; ++i) {
+    const T* z = r.z + i * r.ld;
+    const T* a = r.a + i * r.ld;
+    const T* target = r.target + i * r.ld_target;
+    const V factor = V::set(r.row_scale ? r.row_scale[i] * share : T(0));
+    V total = V::set(0);
+    for (ptrdiff_t j = 0; j < r.cols; j += V::lanes) {
+      const auto in = V::first(lanes_left<V>(r.cols, j));
+      V loss, grad;
+      Loss::template at<V>(V::load(z + j), V::load(a + j), V::load(target + j), loss, grad);
+      total = total + V::select(in, loss, V::set(0));
+      if (r.row_scale) V::select(in, grad * factor, V::set(0)).store(r.delta + i * r.ld + j);
+    }
+    r.row_loss[i] = double(sum(total) * share);
+  }
+}
+
+// -sum t log p with p = softmax(z), delta = p sum(t) - t.
+template <class V>
+void categorical_crossentropy(const LossRows<typename V::T>& r) {
+  using T = typename V::T;
+  for (ptrdiff_t i = 0; i < r.rows; ++i) {
+    const T* z = r.z + i * r.ld;
+    const T* a = r.a + i * r.ld;
+    const T* target = r.target + i * r.ld_target;
+    T most, total;
+    softmax_row<V>(z, r.cols, most, total);
+    const V log_total = log(V::set(total));
+    V loss = V::set(0), targets = V::set(0);
+    for (ptrdiff_t j = 0; j < r.cols; j += V::lanes) {
+      const auto in = V::first(lanes_left<V>(r.cols, j));
+      const V t = V::load(target + j);
+      const V log_p = V::load(z + j) - V::set(most) - log_total;
+      loss = loss - V::select(in, t * log_p, V::set(0));
+      targets = targets + V::select(in, t, V::set(0));
+    }
+    r.row_loss[i] = double(sum(loss));
+    if (!r.row_scale) continue;
+    const V sum_t = V::set(sum(targets)), factor = V::set(r.row_scale[i]);
+    for (ptrdiff_t j = 0; j < r.cols; j += V::lanes) {
+      const auto in = V::first(lanes_left<V>(r.cols, j));
+      const V grad = V::load(a + j) * sum_t - V::load(target + j);
+      V::select(in, grad * factor, V::set(0)).store(r.delta + i * r.ld + j);
+    }
+  }
+}

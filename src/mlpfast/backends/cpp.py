@@ -1,0 +1,137 @@
+"""Adapts the compiled extension to the backend protocol."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from mlpfast import _core
+from mlpfast.backends.base import Array, Data, Report
+from mlpfast.spec import NetSpec, Optimizer
+from mlpfast.threads import num_threads
+
+
+@lru_cache(maxsize=64)
+def _network(spec: NetSpec, isa: str) -> Any:
+    """Return the compiled description of a net; it holds no parameters."""
+    make = _core.Network32 if spec.dtype == "float32" else _core.Network64
+    return make(
+        spec.sizes, spec.activations, spec.loss, spec.reduction == "mean", spec.bias, isa
+    )
+
+
+class CppTrainer:
+    """Mini-batch training in compiled code, any number of epochs a call."""
+
+    checks_input = True
+
+    def __init__(self, spec: NetSpec, params: Array, optimizer: Optimizer, isa: str) -> None:
+        self._params = params
+        o: Any = optimizer
+        hyper = {
+            name: getattr(o, name)
+            for name in ("momentum", "nesterov", "beta_1", "beta_2", "epsilon", "weight_decay")
+            if hasattr(o, name)
+        }
+        if o.name == "rmsprop":
+            hyper["beta_2"] = o.rho
+        make = _core.Trainer32 if spec.dtype == "float32" else _core.Trainer64
+        self._trainer = make(_network(spec, isa), o.name, **hyper)
+
+    @property
+    def steps(self) -> int:
+        return self._trainer.steps  # type: ignore[no-any-return]
+
+    def run(
+        self,
+        data: Data,
+        orders: Array | None,
+        learning_rates: Sequence[float],
+        batch_size: int,
+        *,
+        l2: float,
+        want_metrics: bool,
+        stop: Array,
+    ) -> Report:
+        totals, status, row = self._trainer.run(
+            self._params,
+            data.x,
+            data.y,
+            data.sample_weight,
+            data.input_scale,
+            orders,
+            learning_rates,
+            batch_size,
+            l2,
+            want_metrics,
+            num_threads(),
+            stop,
+            threading.current_thread() is threading.main_thread(),
+        )
+        return Report(totals, status, row)
+
+    def state(self) -> dict[str, Any]:
+        m, v = np.zeros_like(self._params), np.zeros_like(self._params)
+        self._trainer.get_moments(m, v)
+        return {"steps": self.steps, "m": m, "v": v}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self._trainer.set_moments(state["steps"], state["m"], state["v"])
+
+
+class CppBackend:
+    """The compiled kernels for one instruction set."""
+
+    def __init__(self, isa: str) -> None:
+        self.name = "cpp"
+        self._isa: str = _core.choose_isa(isa)
+
+    def describe(self) -> dict[str, Any]:
+        return {"isa": self._isa, "isas": _core.isas()}
+
+    def dense_forward(
+        self, x: Array, w: Array, b: Array | None, activation: str, out: Array
+    ) -> None:
+        run = _core.layer_forward32 if x.dtype == np.float32 else _core.layer_forward64
+        run(x, w, b, activation, out, self._isa, num_threads())
+
+    def dense_backward(
+        self, x: Array, w: Array, kept: Array, grad_a: Array, activation: str, need_dx: bool
+    ) -> tuple[Array | None, Array, Array]:
+        run = _core.layer_backward32 if x.dtype == np.float32 else _core.layer_backward64
+        dx = np.empty_like(x) if need_dx else None
+        dw, db = np.empty_like(w), np.empty(w.shape[1], w.dtype)
+        run(x, w, kept, grad_a, activation, dx, dw, db, self._isa, num_threads())
+        return dx, dw, db
+
+    def forward(
+        self, spec: NetSpec, params: Array, x: Array, input_scale: float, out: Array
+    ) -> None:
+        _network(spec, self._isa).forward(params, x, input_scale, out, num_threads())
+
+    def loss_and_grad(self, spec: NetSpec, params: Array, data: Data, grad: Array) -> float:
+        loss, weight = _network(spec, self._isa).loss_and_grad(
+            params, data.x, data.y, data.sample_weight, data.input_scale, grad, num_threads()
+        )
+        if spec.reduction == "sum":
+            return float(loss)
+        return float(loss / weight) if weight > 0 else 0.0
+
+    def evaluate(self, spec: NetSpec, params: Array, data: Data) -> Array:
+        totals: Array = _network(spec, self._isa).evaluate(
+            params, data.x, data.y, data.sample_weight, data.input_scale, num_threads()
+        )
+        return totals[0]  # type: ignore[no-any-return]
+
+    def trainer(self, spec: NetSpec, params: Array, optimizer: Optimizer) -> CppTrainer:
+        return CppTrainer(spec, params, optimizer, self._isa)
+
+
+def make(isa: str = "") -> CppBackend:
+    """Return the backend for `isa`, else for MLPFAST_ISA, else for the best there is."""
+    return CppBackend(isa or os.environ.get("MLPFAST_ISA", ""))
