@@ -9,6 +9,7 @@
 #include "core/layer.hpp"
 #include "core/runner.hpp"
 #include "core/trainer.hpp"
+#include "fast_predict.hpp"
 #include "isa/dispatch.hpp"
 
 namespace py = pybind11;
@@ -153,6 +154,11 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
   py::class_<Net, std::shared_ptr<Net>>(m, ("Network" + suffix).c_str())
       .def(py::init(&make_network<T>), "sizes"_a, "activations"_a, "loss"_a, "mean"_a, "bias"_a,
            "isa"_a)
+      .def("fast_predict",
+           [](std::shared_ptr<Net> net, In<T> params) {
+             return FastPredict<T>::make(std::move(net), std::move(params));
+           },
+           "params"_a.noconvert())
       .def(
           "forward",
           [](const Net& net, const In<T>& params, const py::array& x, double scale, In<T>& out,
@@ -160,11 +166,6 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
             const Data<T> data = rows_of<T>(x, scale);
             const T* flat = params.data();
             T* to = out.mutable_data();
-            // Handing over the GIL would cost more than a short run itself.
-            if (net.flops_forward() * double(data.n) < 1e5) {
-              predict(net, flat, data, to, 1);
-              return;
-            }
             py::gil_scoped_release release;
             predict(net, flat, data, to, threads);
           },

@@ -10,7 +10,7 @@ import numpy as np
 
 from mlpfast.backends.base import Array
 from mlpfast.spec import NetSpec, check_choice
-from mlpfast.validation import as_array, check_finite
+from mlpfast.validation import as_array, as_finite
 
 RandomState: TypeAlias = np.random.Generator | np.random.RandomState
 Rule: TypeAlias = Callable[[RandomState, int, int, str], tuple[Array, Array]]
@@ -77,9 +77,9 @@ def initialize(spec: NetSpec, params: Array, init: Any, rng: RandomState) -> Non
         assign(spec, params, weights, biases)
         return
     rule = RULES[check_choice("init", init, tuple(RULES))]
-    for i, (w, b) in enumerate(spec.unflatten(params)):
-        hidden = spec.activations[0] if spec.n_layers > 1 else "identity"
-        new_w, new_b = rule(rng, *spec.sizes[i : i + 2], hidden)
+    hidden = spec.activations[0] if spec.n_layers > 1 else "identity"
+    for w, b in spec.unflatten(params):
+        new_w, new_b = rule(rng, w.shape[0], w.shape[1], hidden)
         w[...] = new_w
         if b is not None:
             b[...] = new_b
@@ -106,7 +106,6 @@ def assign(
             assert view is not None
             if array.shape != view.shape:
                 raise ValueError(f"{name}[{i}] must have shape {view.shape}, got {array.shape}")
-            check_finite(f"{name}[{i}]", array)
-            copies.append((view, array))
+            copies.append((view, as_finite(f"{name}[{i}]", array, spec.dtype)))
     for view, array in copies:
         view[...] = array

@@ -132,7 +132,8 @@ def check_out(name: str, out: Any, shape: tuple[int, ...], dtype: Any) -> None:
             f"{name} must have shape {shape} and dtype {np.dtype(dtype)}, "
             f"got {out.shape} and {out.dtype}"
         )
-    if not (out.flags.c_contiguous and out.flags.writeable and out.flags.aligned):
+    flags = out.flags
+    if not (flags.c_contiguous and flags.writeable and flags.aligned):
         raise ValueError(f"{name} must be C-contiguous, aligned and writable")
 
 

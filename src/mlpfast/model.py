@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from mlpfast.initializers import assign, initialize, random_source
 from mlpfast.kernels import check_out
 from mlpfast.spec import NetSpec, Optimizer, check_optimizer, check_real
 from mlpfast.training import History
-from mlpfast.validation import as_array, check_data, check_finite, check_x
+from mlpfast.validation import as_array, as_finite, check_data, check_x
 
 _ALIGNMENT = 64
 # Vector kernels may read, never use, up to one vector beyond the last parameter.
@@ -101,6 +102,7 @@ class MLP:
         self._backend_name = backend
         self._backend = backends.resolve(backend)
         self._params = _aligned(spec.n_params, spec.dtype)
+        self._fast_predict = self._backend.fast_predict(spec, self._params)
         self._trainer: Trainer | None = None
         self._optimizer: Optimizer | None = None
 
@@ -132,8 +134,7 @@ class MLP:
         array = as_array("params", value)
         if array.shape != self._params.shape:
             raise ValueError(f"params must have shape {self._params.shape}, got {array.shape}")
-        check_finite("params", array)
-        self._params[...] = array
+        self._params[...] = as_finite("params", array, self.spec.dtype)
 
     @property
     def weights(self) -> list[Array]:
@@ -181,25 +182,27 @@ class MLP:
         ValueError, TypeError
             If X or out does not fit the net.
         """
+        if input_scale == 1.0:
+            result = self._fast_predict(X, out)
+            if result is not NotImplemented:
+                return result
         spec = self.spec
-        single = getattr(X, "ndim", None) == 1
-        if not single and not isinstance(X, np.ndarray):
+        if type(X) is not np.ndarray:
             X = as_array("X", X)
-            single = X.ndim == 1
+        single = X.ndim == 1
         if single and X.shape[0] != spec.n_in:
-            raise ValueError(
-                f"X must have shape (n, {spec.n_in}) or ({spec.n_in},), got {X.shape}"
-            )
+            raise ValueError(f"X must have shape (n, {spec.n_in}) or ({spec.n_in},), got {X.shape}")
         x = check_x(spec, X[None] if single else X)
-        check_real("input_scale", input_scale)
-        shape = (spec.n_out,) if single else (len(x), spec.n_out)
+        if input_scale != 1.0:
+            check_real("input_scale", input_scale)
+        shape = (spec.n_out,) if single else (x.shape[0], spec.n_out)
         if out is None:
-            out = np.empty(shape, spec.dtype)
+            out = np.empty(shape, self._params.dtype)
         else:
-            check_out("out", out, shape, np.dtype(spec.dtype))
+            check_out("out", out, shape, self._params.dtype)
             if np.may_share_memory(out, x) or np.may_share_memory(out, self._params):
                 raise ValueError("out must not share memory with X or the net's parameters")
-        if len(x):
+        if x.shape[0]:
             target = out[None] if single else out
             self._backend.forward(spec, self._params, x, input_scale, target)
         return out
@@ -267,7 +270,8 @@ class MLP:
         names = training.check_metrics(metrics)
         data = check_data(self.spec, X, Y, sample_weight, input_scale)
         totals = self._backend.evaluate(self.spec, self._params, data)
-        return training.summarize(self.spec, totals, names)
+        columns = training.summarize(self.spec, totals[None], names)
+        return {name: values[0] for name, values in columns.items()}
 
     # ------------------------------------------------------------------ learning
 
@@ -339,10 +343,10 @@ class MLP:
         rule = check_optimizer(optimizer)
         names = training.check_metrics(metrics)
         trainer = self._trainer_for(rule)
-        # A trainer that looks at the rows as it reads them spares a pass over X; where moments
-        # would be lost by its finding out late, look first.
-        finite_x = not trainer.checks_input or trainer.steps > 0
-        data = check_data(self.spec, X, Y, sample_weight, input_scale, finite_x=finite_x)
+        # A trainer that looks at the rows as it reads them spares a pass over X.
+        data = check_data(
+            self.spec, X, Y, sample_weight, input_scale, finite_x=not trainer.checks_input
+        )
         if data.sample_weight is not None and not data.sample_weight.any():
             raise ValueError("sample_weight must not be all zeros")
         return training.fit(
@@ -388,9 +392,8 @@ class MLP:
                 "validation_data must be (X, Y) or (X, Y, sample_weight), got "
                 f"{type(value).__name__}"
             )
-        return check_data(
-            self.spec, *value, input_scale=input_scale, prefix="validation "
-        )
+        weight = value[2] if len(value) == 3 else None
+        return check_data(self.spec, value[0], value[1], weight, input_scale, prefix="validation ")
 
     # ------------------------------------------------------------------ keeping
 
@@ -425,7 +428,7 @@ class MLP:
             "params": self._params.copy(),
             "backend": self._backend_name,
             "rng": _copied_rng(self._rng),
-            "optimizer": self._optimizer,
+            "optimizer": _without_schedule(self._optimizer),
             "moments": self._trainer.state() if self._trainer is not None else None,
         }
 
@@ -445,6 +448,16 @@ class MLP:
             lines.append(f"  {i}: {n_in:>5} -> {n_out:<5} {name:<10} {count:>12,} parameters")
         lines.append(f"  {spec.n_params:,} parameters in all")
         return "\n".join(lines)
+
+
+def _without_schedule(optimizer: Optimizer | None) -> Optimizer | None:
+    """Return `optimizer` with a number for its rate, as a function may not pickle.
+
+    Nothing is lost: each fit brings its own rate.
+    """
+    if optimizer is not None and callable(optimizer.learning_rate):
+        return replace(optimizer, learning_rate=0.0)
+    return optimizer
 
 
 def _copied_rng(rng: Any) -> Any:

@@ -145,8 +145,7 @@ class NetSpec:
     def __post_init__(self) -> None:
         if len(self.sizes) < 2:
             raise ValueError(
-                "layer_sizes must name at least the inputs and the outputs, "
-                f"got {list(self.sizes)}"
+                f"layer_sizes must name at least the inputs and the outputs, got {list(self.sizes)}"
             )
         for i, size in enumerate(self.sizes):
             check_int(f"layer_sizes[{i}]", size, 1)
@@ -195,8 +194,7 @@ class NetSpec:
             hidden = tuple(activation)
         else:
             raise TypeError(
-                "activation must be a name or a list of names, got "
-                f"{type(activation).__name__}"
+                f"activation must be a name or a list of names, got {type(activation).__name__}"
             )
         try:
             dtype_name = np.dtype(dtype).name
@@ -206,10 +204,12 @@ class NetSpec:
 
     @property
     def n_in(self) -> int:
+        """Number of inputs."""
         return self.sizes[0]
 
     @property
     def n_out(self) -> int:
+        """Number of outputs."""
         return self.sizes[-1]
 
     @property
@@ -219,6 +219,7 @@ class NetSpec:
 
     @property
     def n_params(self) -> int:
+        """Number of parameters, weights and biases."""
         return sum((i + self.bias) * o for i, o in zip(self.sizes, self.sizes[1:], strict=False))
 
     @property
@@ -241,7 +242,7 @@ class NetSpec:
             start = stop
 
     def unflatten(self, flat: np.ndarray) -> list[tuple[np.ndarray, np.ndarray | None]]:
-        """Return ``[(W, b), ...]`` as views into a flat (n_params,) array; b is None without bias."""
+        """Return ``[(W, b), ...]``, views into a flat (n_params,) array; b is None without bias."""
         return [
             (flat[s.w].reshape(s.shape), flat[s.b] if self.bias else None) for s in self.layers()
         ]
@@ -270,6 +271,7 @@ class Optimizer:
 
     @property
     def name(self) -> str:
+        """Name of the rule, as `fit` takes it."""
         return type(self).__name__.lower()
 
     @property

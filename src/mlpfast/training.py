@@ -54,27 +54,31 @@ class History:
         self.epoch: list[int] = []
         self.stop_reason = "finished"
 
-    def append(self, logs: dict[str, float]) -> None:
-        self.epoch.append(len(self.epoch))
-        for name, value in logs.items():
-            self.history.setdefault(name, []).append(value)
+    def extend(self, columns: dict[str, list[float]]) -> None:
+        """Enter the figures of some epochs, all columns being of one length."""
+        done = len(self.epoch)
+        for name, values in columns.items():
+            self.history.setdefault(name, []).extend(values)
+        self.epoch.extend(range(done, len(self.history["loss"])))
 
     def __repr__(self) -> str:
         last = ", ".join(f"{k}={v[-1]:.4g}" for k, v in self.history.items() if v)
         return f"<History of {len(self.epoch)} epochs, {self.stop_reason}: {last}>"
 
 
-def summarize(spec: NetSpec, totals: Array, metrics: Sequence[str]) -> dict[str, float]:
-    """Turn a row of `TOTALS` into the figures a user sees."""
-    sums = dict(zip(TOTALS, totals.tolist(), strict=True))
-    weight = sums["weight"] or 1.0
-    logs = {"loss": sums["loss"] if spec.reduction == "sum" else sums["loss"] / weight}
+def summarize(spec: NetSpec, totals: Array, metrics: Sequence[str]) -> dict[str, list[float]]:
+    """Turn rows of `TOTALS` (n, 5) into the figures a user sees, n of each."""
+    weight = totals[:, TOTALS.index("weight")].copy()
+    weight[weight == 0] = 1.0
+    loss = totals[:, TOTALS.index("loss")]
+    columns = {"loss": (loss if spec.reduction == "sum" else loss / weight).tolist()}
     for name in metrics:
-        logs[name] = sums[METRICS[name]] / weight
-    return logs
+        columns[name] = (totals[:, TOTALS.index(METRICS[name])] / weight).tolist()
+    return columns
 
 
 def check_metrics(metrics: Iterable[str]) -> tuple[str, ...]:
+    """Return the names as a tuple if each is one of `METRICS`."""
     names = (metrics,) if isinstance(metrics, str) else tuple(metrics)
     return tuple(check_choice("metrics", name, tuple(METRICS)) for name in names)
 
@@ -163,9 +167,9 @@ def fit(
                 logs = {name: values[-1] for name, values in history.history.items()}
                 if validation is not None and report.status == "ok":
                     totals = net._backend.evaluate(net.spec, net.params, validation)
-                    for name, value in summarize(net.spec, totals, metrics).items():
-                        logs["val_" + name] = value
-                        history.history.setdefault("val_" + name, []).append(value)
+                    for name, values in summarize(net.spec, totals[None], metrics).items():
+                        logs["val_" + name] = values[0]
+                        history.history.setdefault("val_" + name, []).extend(values)
                 if observe and report.status == "ok":
                     observe(logs)
                 for watcher in watchers:
@@ -189,7 +193,7 @@ def _epochs_a_call(spec: NetSpec, shuffled_rows: int) -> int:
 
 def _orders(rng: Any, epochs: int, n: int) -> Array:
     if epochs == 1:
-        return rng.permutation(n)[None].astype(np.int64, copy=False)  # type: ignore[no-any-return]
+        return rng.permutation(n)[None].astype(np.int64, copy=False)
     return np.stack([rng.permutation(n) for _ in range(epochs)]).astype(np.int64, copy=False)
 
 
@@ -197,8 +201,8 @@ def _take_in(
     net: MLP, data: Data, history: History, report: Report, metrics: Sequence[str], on_bad: str
 ) -> None:
     """Enter a backend's report into the history, or raise what it calls for."""
-    for totals in report.totals:
-        history.append(summarize(net.spec, totals, metrics))
+    if len(report.totals):
+        history.extend(summarize(net.spec, report.totals, metrics))
     if report.status == "interrupted":
         _interrupted(history)
     elif report.status == "bad_input":

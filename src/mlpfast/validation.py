@@ -13,7 +13,7 @@ _CHUNK_ROWS = 65536
 
 
 def as_array(name: str, value: Any) -> Array:
-    """Return `value` as a numeric array of the machine's byte order, without copying if it is one."""
+    """Return `value` as a numeric array in native byte order, itself if it is one already."""
     if type(value) is not np.ndarray:
         if hasattr(value, "toarray") and hasattr(value, "nnz"):
             raise TypeError(f"{name} must be a dense array, got a sparse matrix; use .toarray()")
@@ -30,7 +30,7 @@ def as_array(name: str, value: Any) -> Array:
         raise TypeError(f"{name} must be numeric, got dtype {value.dtype}")
     if not value.dtype.isnative:
         value = value.astype(value.dtype.newbyteorder("="))
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def check_finite(name: str, value: Array) -> None:
@@ -46,6 +46,16 @@ def check_finite(name: str, value: Array) -> None:
         bad = np.argwhere(~np.isfinite(part))
         if len(bad):
             raise not_finite(name, value, first + bad[0][0])
+
+
+def as_finite(name: str, value: Array, dtype: Any) -> Array:
+    """Return `value` C-contiguous in `dtype`, every entry finite in it."""
+    check_finite(name, value)
+    with np.errstate(over="ignore"):
+        converted = np.ascontiguousarray(value, dtype=dtype)
+    if not np.isfinite(converted).all():
+        raise ValueError(f"{name} holds values too large for {converted.dtype}")
+    return converted
 
 
 def not_finite(name: str, value: Array, row: int) -> ValueError:
@@ -64,9 +74,12 @@ def check_x(spec: NetSpec, value: Any, *, name: str = "X") -> Array:
     if x.ndim != 2 or x.shape[1] != spec.n_in:
         hint = "; a single sample is X[None, :]" if x.ndim == 1 else ""
         raise ValueError(f"{name} must have shape (n, {spec.n_in}), got {x.shape}{hint}")
-    if x.dtype not in (np.float32, np.float64, np.uint8):
+    if x.dtype.char not in "fdB":  # float32, float64, uint8
         x = x.astype(spec.dtype)
-    if x.shape[1] > 1 and x.strides[1] != x.itemsize or x.strides[0] % x.itemsize:
+    flags = x.flags
+    if flags.c_contiguous and flags.aligned:
+        return x
+    if (x.shape[1] > 1 and x.strides[1] != x.itemsize) or x.strides[0] % x.itemsize:
         x = np.ascontiguousarray(x)
     if not x.flags.aligned:
         x = x.copy()
@@ -78,21 +91,20 @@ def check_y(spec: NetSpec, value: Any, n: int, *, name: str = "Y") -> Array:
     y = as_array(name, value)
     if y.ndim == 1 and spec.n_out == 1:
         y = y[:, None]
-    if y.ndim == 1 and len(y) == n:
+    if y.ndim in (1, 2) and y.shape[1:] in ((), (spec.n_out,)) and len(y) != n:
+        raise ValueError(f"{name} must have as many rows as X ({n}), got {len(y)}")
+    if y.ndim == 1:
         return _check_labels(spec, y, name)
     if y.ndim != 2 or y.shape[1] != spec.n_out:
         labels = " or (n,) class labels" if spec.n_out > 1 else " or (n,)"
         raise ValueError(f"{name} must have shape (n, {spec.n_out}){labels}, got {y.shape}")
-    if len(y) != n:
-        raise ValueError(f"{name} must have as many rows as X ({n}), got {len(y)}")
-    check_finite(name, y)
-    y = np.ascontiguousarray(y, dtype=spec.dtype)
-    check_finite(name, y)  # a float64 value may not fit into float32
+    y = as_finite(name, y, spec.dtype)
     _check_target_range(spec, y, name)
     return y
 
 
 def _check_labels(spec: NetSpec, y: Array, name: str) -> Array:
+    check_finite(name, y)
     labels = y.astype(np.int64)
     if y.dtype.kind == "f" and not np.array_equal(labels, y):
         raise ValueError(
@@ -126,8 +138,7 @@ def check_sample_weight(spec: NetSpec, value: Any, n: int) -> Array | None:
     weight = as_array("sample_weight", value)
     if weight.shape != (n,):
         raise ValueError(f"sample_weight must have shape ({n},), got {weight.shape}")
-    check_finite("sample_weight", weight)
-    weight = np.ascontiguousarray(weight, dtype=spec.dtype)
+    weight = as_finite("sample_weight", weight, spec.dtype)
     if n and weight.min() < 0:
         raise ValueError(f"sample_weight must not be negative, got {weight.min():g}")
     return weight
@@ -145,10 +156,10 @@ def check_data(
 ) -> Data:
     """Return checked `Data`; `finite_x=False` leaves it to the caller to look for NaN in x."""
     rows = check_x(spec, x, name=f"{prefix}X")
-    targets = check_y(spec, y, len(rows), name=f"{prefix}Y")
-    weight = check_sample_weight(spec, sample_weight, len(rows))
     if len(rows) == 0:
         raise ValueError(f"{prefix}X must have at least one row, got shape {rows.shape}")
+    targets = check_y(spec, y, len(rows), name=f"{prefix}Y")
+    weight = check_sample_weight(spec, sample_weight, len(rows))
     if finite_x:
         check_finite(f"{prefix}X", rows)
     return Data(rows, targets, weight, check_real("input_scale", input_scale))

@@ -33,7 +33,7 @@ class FallbackWarning(RuntimeWarning):
 
 @cache
 def load(name: str) -> Backend:
-    """Return the backend `name`, such as "cpp", "cpp:avx2", "numba"; raise BackendError if absent."""
+    """Return the backend `name` ("cpp", "cpp:avx2", "numba", ...); BackendError if absent."""
     base, _, isa = name.partition(":")
     if base not in NAMES or (isa and base != "cpp"):
         raise ValueError(
@@ -42,13 +42,13 @@ def load(name: str) -> Backend:
     try:
         module = importlib.import_module(f"mlpfast.backends.{base}")
     except ImportError as error:
-        raise BackendError(
-            f"backend {base!r} is not available ({error}); {_MEND[base]}"
-        ) from error
+        raise BackendError(f"backend {base!r} is not available ({error}); {_MEND[base]}") from error
     try:
-        return module.make(isa)  # type: ignore[no-any-return]
+        return module.make(isa)
     except ValueError as error:  # an instruction set that this machine or build lacks
-        raise BackendError(f"backend {name!r} is not available: {error}") from None
+        asked = os.environ.get("MLPFAST_ISA", "")
+        source = f" with MLPFAST_ISA={asked}" if asked and base == "cpp" and not isa else ""
+        raise BackendError(f"backend {name!r} is not available{source}: {error}") from None
 
 
 @cache
@@ -56,10 +56,19 @@ def default() -> tuple[Backend, str]:
     """Return the backend that runs when none is named, and why it was chosen."""
     forced = os.environ.get("MLPFAST_BACKEND", "")
     if forced:
-        return load(forced), f"MLPFAST_BACKEND={forced}"
+        try:
+            return load(forced), f"MLPFAST_BACKEND={forced}"
+        except (BackendError, ValueError) as error:
+            raise type(error)(f"MLPFAST_BACKEND={forced}: {error}") from error
     missing: list[str] = []
     for name in NAMES:
         if name != "numpy" and not _installed(name):
+            isa = os.environ.get("MLPFAST_ISA", "")
+            if name == "cpp" and isa:
+                raise BackendError(
+                    f"MLPFAST_ISA={isa} asks for the C++ backend, which is not installed; "
+                    f"{_MEND[name]}"
+                )
             missing.append(name)
             continue
         backend = load(name)
@@ -67,7 +76,8 @@ def default() -> tuple[Backend, str]:
             return backend, "the compiled extension is installed"
         reason = f"{' and '.join(missing)} not installed"
         warnings.warn(
-            f"mlpfast runs on its slower {name} backend: {reason}. To mend it: {_MEND[missing[0]]}.",
+            f"mlpfast runs on its slower {name} backend: {reason}. "
+            f"To mend it: {_MEND[missing[0]]}.",
             FallbackWarning,
             stacklevel=3,
         )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-import numpy as np
 import numpy.typing as npt
 
 from mlpfast.spec import NetSpec, Optimizer
@@ -68,8 +67,12 @@ class Report(NamedTuple):
 class Trainer(Protocol):
     """Optimizer state tied to one net's flat parameter buffer."""
 
-    #: Whether `run` itself reports non-finite rows of x; if not, the caller looks beforehand.
-    checks_input: bool
+    @property
+    def checks_input(self) -> bool:
+        """Whether the next `run` reports non-finite rows of x before anything is lost by them.
+
+        If not, the caller looks beforehand.
+        """
 
     @property
     def steps(self) -> int:
@@ -93,10 +96,23 @@ class Trainer(Protocol):
         """
 
     def state(self) -> dict[str, Any]:
-        """Return ``{"steps": int, "m": (n_params,), "v": (n_params,)}``, a copy, moments as used."""
+        """Return a copy of the state, with the moments as they are used.
+
+        It is ``{"steps": int, "m": (n_params,), "v": (n_params,)}``.
+        """
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned."""
+
+
+#: ``fast_predict(x, out)`` returns the predictions, or NotImplemented for arguments that it does
+#: not take at once; then the long way decides what is wrong with them, if anything.
+FastPredict: TypeAlias = Callable[[Any, Any], Any]
+
+
+def no_fast_predict(_x: Any, _out: Any) -> Any:
+    """Take no shortcut."""
+    return NotImplemented
 
 
 class Backend(Protocol):
@@ -115,12 +131,15 @@ class Backend(Protocol):
     def dense_backward(
         self, x: Array, w: Array, kept: Array, grad_a: Array, activation: str, need_dx: bool
     ) -> tuple[Array | None, Array, Array]:
-        """Return (dx or None, dw, db); `kept` is the output, or z for `FROM_PREACTIVATION`."""
+        """Return (dx or None, dw, db); `kept` is the output (z if `FROM_PREACTIVATION`)."""
 
     def forward(
         self, spec: NetSpec, params: Array, x: Array, input_scale: float, out: Array
     ) -> None:
         """Write the net's output for x (n, n_in) to out (n, n_out)."""
+
+    def fast_predict(self, spec: NetSpec, params: Array) -> FastPredict:
+        """Return a shortcut past the checks for a few rows that are just as they should be."""
 
     def loss_and_grad(self, spec: NetSpec, params: Array, data: Data, grad: Array) -> float:
         """Write the gradient (n_params,) of the reduced loss to grad and return the loss."""

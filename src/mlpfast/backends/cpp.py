@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mlpfast import _core
-from mlpfast.backends.base import Array, Data, Report
+from mlpfast.backends.base import Array, Data, FastPredict, Report
 from mlpfast.spec import NetSpec, Optimizer
 from mlpfast.threads import num_threads
 
@@ -20,15 +20,11 @@ from mlpfast.threads import num_threads
 def _network(spec: NetSpec, isa: str) -> Any:
     """Return the compiled description of a net; it holds no parameters."""
     make = _core.Network32 if spec.dtype == "float32" else _core.Network64
-    return make(
-        spec.sizes, spec.activations, spec.loss, spec.reduction == "mean", spec.bias, isa
-    )
+    return make(spec.sizes, spec.activations, spec.loss, spec.reduction == "mean", spec.bias, isa)
 
 
 class CppTrainer:
     """Mini-batch training in compiled code, any number of epochs a call."""
-
-    checks_input = True
 
     def __init__(self, spec: NetSpec, params: Array, optimizer: Optimizer, isa: str) -> None:
         self._params = params
@@ -41,11 +37,17 @@ class CppTrainer:
         if o.name == "rmsprop":
             hyper["beta_2"] = o.rho
         make = _core.Trainer32 if spec.dtype == "float32" else _core.Trainer64
+        self._has_moments = o.name != "sgd" or o.momentum > 0
         self._trainer = make(_network(spec, isa), o.name, **hyper)
 
     @property
     def steps(self) -> int:
-        return self._trainer.steps  # type: ignore[no-any-return]
+        return self._trainer.steps
+
+    @property
+    def checks_input(self) -> bool:
+        # The parameters are only written at the end of a run, but the moments as it goes.
+        return not self._has_moments or self.steps == 0
 
     def run(
         self,
@@ -114,6 +116,9 @@ class CppBackend:
     ) -> None:
         _network(spec, self._isa).forward(params, x, input_scale, out, num_threads())
 
+    def fast_predict(self, spec: NetSpec, params: Array) -> FastPredict:
+        return _network(spec, self._isa).fast_predict(params)
+
     def loss_and_grad(self, spec: NetSpec, params: Array, data: Data, grad: Array) -> float:
         loss, weight = _network(spec, self._isa).loss_and_grad(
             params, data.x, data.y, data.sample_weight, data.input_scale, grad, num_threads()
@@ -126,7 +131,7 @@ class CppBackend:
         totals: Array = _network(spec, self._isa).evaluate(
             params, data.x, data.y, data.sample_weight, data.input_scale, num_threads()
         )
-        return totals[0]  # type: ignore[no-any-return]
+        return totals[0]
 
     def trainer(self, spec: NetSpec, params: Array, optimizer: Optimizer) -> CppTrainer:
         return CppTrainer(spec, params, optimizer, self._isa)

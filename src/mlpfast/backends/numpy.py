@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mlpfast.backends.base import Array, Data, Report
+from mlpfast.backends.base import Array, Data, FastPredict, Report, no_fast_predict
 from mlpfast.spec import (
     ELU_ALPHA,
     FROM_PREACTIVATION,
@@ -25,7 +25,7 @@ from mlpfast.spec import (
 
 # ---------------------------------------------------------------------------- activations
 
-_erfc = np.frompyfunc(math.erfc, 1, 1)
+_erfc: Callable[[Array], Array] = np.frompyfunc(math.erfc, 1, 1)
 
 
 def _sigmoid(z: Array) -> Array:
@@ -69,7 +69,7 @@ FORWARD: dict[str, Callable[[Array], Array]] = {
 
 #: delta = dL/dz from g = dL/da and from what was kept: the output a, or z for silu and gelu.
 BACKWARD: dict[str, Callable[[Array, Array], Array]] = {
-    "identity": lambda a, g: g,
+    "identity": lambda _, g: g,
     "sigmoid": lambda a, g: g * a * (1 - a),
     "tanh": lambda a, g: g * (1 - a * a),
     "relu": lambda a, g: g * (a > 0),
@@ -150,6 +150,7 @@ LOSS_FROM_LOGITS: dict[str, Callable[[Array, Array, Array], tuple[Array, Array]]
 
 
 def dense(x: Array, w: Array, b: Array | None) -> Array:
+    """Return z = x @ w + b."""
     return x @ w if b is None else x @ w + b
 
 
@@ -192,7 +193,7 @@ def loss_and_delta(spec: NetSpec, z: Array, a: Array, t: Array) -> tuple[Array, 
     return row_loss, BACKWARD[name](z if name in FROM_PREACTIVATION else a, grad_a)
 
 
-def totals(spec: NetSpec, row_loss: Array, a: Array, t: Array, weight: Array) -> Array:
+def totals(row_loss: Array, a: Array, t: Array, weight: Array) -> Array:
     """Return the five sums of `TOTALS` over the rows of a batch."""
     if a.shape[1] == 1:
         correct = (a[:, 0] > 0.5) == (t[:, 0] > 0.5)
@@ -222,7 +223,7 @@ def loss_and_grad(
     """Return the `TOTALS` of a batch and the flat gradient of its reduced loss."""
     zs, activations = forward(spec, params, x)
     row_loss, delta = loss_and_delta(spec, zs[-1], activations[-1], t)
-    sums = totals(spec, row_loss, activations[-1], t, weight)
+    sums = totals(row_loss, activations[-1], t, weight)
     scaled = weight * params.dtype.type(scale(spec, sums[1]))
     delta = delta * scaled[:, None]
     return sums, backward(spec, params, x, zs, activations, delta)
@@ -271,6 +272,10 @@ def update(
         w -= lr * u
 
 
+# Overflow and NaN are part of the answer, as on the other backends: training looks for them itself.
+_QUIET: dict[str, Any] = {"over": "ignore", "invalid": "ignore", "divide": "ignore"}
+
+
 class NumpyTrainer:
     """Mini-batch training as a plain loop."""
 
@@ -288,11 +293,12 @@ class NumpyTrainer:
         if l2:
             layers = zip(self.spec.unflatten(grad), self.spec.unflatten(self.params), strict=True)
             for (dw, _), (w, _) in layers:
-                dw += l2 * w
+                np.add(dw, l2 * w, out=dw)
         self.steps += 1
         update(self.optimizer, self.steps, lr, self.params, grad, self.m, self.v)
         return sums
 
+    @np.errstate(**_QUIET)
     def run(
         self,
         data: Data,
@@ -339,17 +345,20 @@ class NumpyBackend:
     def describe(self) -> dict[str, Any]:
         return {"numpy": np.__version__}
 
+    @np.errstate(**_QUIET)
     def dense_forward(
         self, x: Array, w: Array, b: Array | None, activation: str, out: Array
     ) -> None:
         out[...] = FORWARD[activation](dense(x, w, b))
 
+    @np.errstate(**_QUIET)
     def dense_backward(
         self, x: Array, w: Array, kept: Array, grad_a: Array, activation: str, need_dx: bool
     ) -> tuple[Array | None, Array, Array]:
         delta = BACKWARD[activation](kept, grad_a)
         return (delta @ w.T if need_dx else None), x.T @ delta, delta.sum(axis=0)
 
+    @np.errstate(**_QUIET)
     def forward(
         self, spec: NetSpec, params: Array, x: Array, input_scale: float, out: Array
     ) -> None:
@@ -357,17 +366,22 @@ class NumpyBackend:
             part = batch_of(spec, Data(x, np.empty((len(x), 0)), None, input_scale), rows)[0]
             out[rows] = forward(spec, params, part)[1][-1]
 
+    @np.errstate(**_QUIET)
+    def fast_predict(self, spec: NetSpec, params: Array) -> FastPredict:
+        return no_fast_predict
+
     def loss_and_grad(self, spec: NetSpec, params: Array, data: Data, grad: Array) -> float:
         sums, grad[...] = loss_and_grad(spec, params, *batch_of(spec, data, slice(None)))
         return float(sums[0] * scale(spec, sums[1]))
 
+    @np.errstate(**_QUIET)
     def evaluate(self, spec: NetSpec, params: Array, data: Data) -> Array:
         result = np.zeros(5)
         for rows in _chunks(len(data)):
             x, t, weight = batch_of(spec, data, rows)
             zs, activations = forward(spec, params, x)
             row_loss = _row_loss(spec, zs[-1], activations[-1], t)
-            result += totals(spec, row_loss, activations[-1], t, weight)
+            result += totals(row_loss, activations[-1], t, weight)
         return result
 
     def trainer(self, spec: NetSpec, params: Array, optimizer: Optimizer) -> NumpyTrainer:

@@ -1,0 +1,31 @@
+// Repeated predictions of one row or a few: memory is ready, weights are read where the user has
+// them, so writing into them needs no notice.
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "network.hpp"
+
+namespace mlpfast {
+
+template <class T>
+class Predictor {
+ public:
+  static constexpr ptrdiff_t kMaxRows = 16;
+
+  explicit Predictor(std::shared_ptr<const Network<T>> net);
+
+  const Network<T>& net() const { return *net_; }
+  // out (n, n_out) = net(x), x (n, n_in) contiguous, n at most kMaxRows. Returns false, with
+  // nothing done, while another thread is in here.
+  bool run(const T* flat, const T* x, ptrdiff_t n, T* out);
+
+ private:
+  std::shared_ptr<const Network<T>> net_;
+  Arena arena_;
+  Workspace<T> ws_;
+  std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
+};
+
+}  // namespace mlpfast
