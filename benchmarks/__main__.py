@@ -1,0 +1,142 @@
+"""The command line: ``python -m benchmarks [WORKLOAD ...]``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from benchmarks import ceilings, machine, peers, report, workloads
+from benchmarks.contest import Entrant, Result, contest
+from benchmarks.worker import ContestantError, Worker
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Return the options, checked."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure mlpfast against its peers and against the limits of this machine.",
+    )
+    parser.add_argument("workload", nargs="*", help="jobs or groups of jobs (default: all)")
+    parser.add_argument("--threads", type=int, default=2, metavar="N", help="default: 2")
+    parser.add_argument("--rounds", type=int, metavar="K", help="default: 7, with --quick 2")
+    parser.add_argument(
+        "--peers",
+        metavar="A,B",
+        help="contestants, 'mlpfast' for its three backends, 'all' for every one there is "
+        "(default: all but torch-compile)",
+    )
+    parser.add_argument(
+        "--json", metavar="FILE", help="write all figures; a bare name goes to benchmarks/results/"
+    )
+    parser.add_argument("--quick", action="store_true", help="shorter and less accurate")
+    parser.add_argument("--list", action="store_true", help="list jobs and contestants and stop")
+    parser.add_argument(
+        "--check", action="store_true", help="exit with 1 if a floor that was measured is not met"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        options.workload = workloads.select(options.workload)
+        options.peers = peers.select(options.peers)
+    except ValueError as error:
+        parser.error(str(error))
+    for name in ("threads", "rounds"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            parser.error(f"--{name} must be at least 1, got {value}")
+    available = len(machine.usable_cpus())
+    if options.threads > available:
+        print(f"only {available} processors here: --threads {available}", file=sys.stderr)
+        options.threads = available
+    return options
+
+
+def listing() -> list[str]:
+    """Return the lines of ``--list``."""
+    lines = ["workloads"]
+    lines += [f"  {w.name:<26}{w.title}" for w in workloads.WORKLOADS]
+    lines.append("contestants")
+    for entry in peers.ENTRIES:
+        state = entry.missing() or ("installed" if entry.default else "installed, on request")
+        lines.append(f"  {entry.name:<26}{state}")
+    return lines
+
+
+def assemble(entries: list[peers.Entry], cpus: list[int]) -> tuple[list[Entrant], dict[str, str]]:
+    """Start a process for every contestant; return them, and who is missing and why."""
+    entrants, missing = [], {}
+    for entry in entries:
+        reason = entry.missing()
+        if reason is None:
+            try:
+                entrants.append(Entrant(entry, Worker(entry.name, cpus)))
+                continue
+            except ContestantError as error:
+                reason = str(error)
+        missing[entry.name] = reason
+    return entrants, missing
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the benchmarks and return the exit code."""
+    options = parse(arguments)
+    if options.list:
+        print("\n".join(listing()))
+        return 0
+    cpus = machine.usable_cpus()[: options.threads]
+    facts = machine.describe(options.threads)
+    load = f", load {facts['load_before']:.2f}" if facts["load_before"] is not None else ""
+    print(f"{facts['cpu']}, {facts['cpus']} processors, {options.threads} threads used{load}")
+    print(f"{facts['system']}, Python {facts['python']}")
+    tops = ceilings.measure(cpus, seconds=0.005 if options.quick else 0.03)
+    print("\n".join(ceilings.describe(tops)))
+
+    entrants, missing = assemble(options.peers, cpus)
+    versions: dict[str, str] = {}
+    for entrant in entrants:
+        versions |= entrant.worker.versions
+    print("versions:", ", ".join(f"{k} {v}" for k, v in versions.items()))
+    for name, reason in missing.items():
+        print(f"missing: {name} ({reason})")
+
+    results: dict[str, Result] = {}
+    try:
+        for workload in options.workload:
+            results[workload.name] = contest(
+                workload,
+                entrants,
+                tops,
+                rounds=options.rounds or (2 if options.quick else 7),
+                target=0.02 if options.quick else 0.25,
+                say=progress,
+            )
+            progress("")
+            print("\n" + "\n".join(report.table(results[workload.name])), flush=True)
+    finally:
+        for entrant in entrants:
+            entrant.worker.close()
+    judged = report.floors(results)
+    print("\n" + "\n".join(report.floor_lines(judged)))
+    if options.json:
+        everything = {
+            "when": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": facts,
+            "ceilings": tops.as_dict(),
+            "versions": versions,
+            "missing": missing,
+            "workloads": [result.as_dict() for result in results.values()],
+            "floor": [asdict(floor) for floor in judged],
+        }
+        print("written:", report.write_json(options.json, everything))
+    return report.check_status(judged) if options.check else 0
+
+
+def progress(line: str) -> None:
+    """Show what is going on, on a terminal only."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
