@@ -18,16 +18,17 @@ namespace mlpfast {
 namespace {
 
 // Arrays are taken as they are: C-contiguous, of exactly this dtype, never converted.
-template <class T> using In = py::array_t<T, py::array::c_style>;
-template <class T> using MaybeIn = std::optional<In<T>>;
+template <class T>
+using In = py::array_t<T, py::array::c_style>;
+template <class T>
+using MaybeIn = std::optional<In<T>>;
 
-const char* const kActivationNames[] = {"identity",   "step", "sigmoid",  "tanh", "relu",
-                                        "leaky_relu", "elu",  "softplus", "silu", "gelu",
-                                        "exp",        "softmax"};
-const char* const kLossNames[] = {
-    "mse",   "squared_error",       "mae",
-    "huber", "binary_crossentropy", "categorical_crossentropy",
-    "poisson"};
+const char* const kActivationNames[] = {"identity", "step",       "sigmoid", "tanh",
+                                        "relu",     "leaky_relu", "elu",     "softplus",
+                                        "silu",     "gelu",       "exp",     "softmax"};
+const char* const kLossNames[] = {"mse",    "squared_error",       "mae",
+                                  "huber",  "binary_crossentropy", "categorical_crossentropy",
+                                  "poisson"};
 const char* const kRuleNames[] = {"sgd", "adam", "adamw", "rmsprop"};
 
 template <class E, size_t N>
@@ -42,9 +43,16 @@ std::vector<std::string> name_list(const char* const (&names)[N]) {
   return {names, names + N};
 }
 
-template <class T> const Kernels<T>& kernels_of(const KernelSet& set);
-template <> const Kernels<float>& kernels_of(const KernelSet& set) { return *set.f32; }
-template <> const Kernels<double>& kernels_of(const KernelSet& set) { return *set.f64; }
+template <class T>
+const Kernels<T>& kernels_of(const KernelSet& set);
+template <>
+const Kernels<float>& kernels_of(const KernelSet& set) {
+  return *set.f32;
+}
+template <>
+const Kernels<double>& kernels_of(const KernelSet& set) {
+  return *set.f64;
+}
 
 template <class T>
 std::shared_ptr<Network<T>> make_network(std::vector<ptrdiff_t> sizes,
@@ -118,8 +126,7 @@ template <class T>
 py::tuple run_trainer(Trainer<T>& trainer, In<T>& params, const py::array& x, const py::array& y,
                       const MaybeIn<T>& weight, double scale, const MaybeIn<int64_t>& orders,
                       const std::vector<double>& learning_rates, ptrdiff_t batch_size, double l2,
-                      bool want_metrics, int threads, const In<uint8_t>& stop,
-                      bool check_signals) {
+                      bool want_metrics, int threads, const In<uint8_t>& stop, bool check_signals) {
   RunArgs<T> args;
   args.data = data_of<T>(x, y, weight, scale);
   args.orders = orders ? orders->data() : nullptr;
@@ -154,11 +161,12 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
   py::class_<Net, std::shared_ptr<Net>>(m, ("Network" + suffix).c_str())
       .def(py::init(&make_network<T>), "sizes"_a, "activations"_a, "loss"_a, "mean"_a, "bias"_a,
            "isa"_a)
-      .def("fast_predict",
-           [](std::shared_ptr<Net> net, In<T> params) {
-             return FastPredict<T>::make(std::move(net), std::move(params));
-           },
-           "params"_a.noconvert())
+      .def(
+          "fast_predict",
+          [](std::shared_ptr<Net> net, In<T> params) {
+            return FastPredict<T>::make(std::move(net), std::move(params));
+          },
+          "params"_a.noconvert())
       .def(
           "forward",
           [](const Net& net, const In<T>& params, const py::array& x, double scale, In<T>& out,
@@ -221,16 +229,18 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
            "scale"_a, "orders"_a.noconvert(), "learning_rates"_a, "batch_size"_a, "l2"_a,
            "want_metrics"_a, "threads"_a, "stop"_a.noconvert(), "check_signals"_a)
       .def_property_readonly("steps", &Trainer<T>::steps)
-      .def("get_moments",
-           [](const Trainer<T>& t, In<T>& mean, In<T>& square) {
-             t.get_moments(mean.mutable_data(), square.mutable_data());
-           },
-           "m"_a.noconvert(), "v"_a.noconvert())
-      .def("set_moments",
-           [](Trainer<T>& t, int64_t steps, const In<T>& mean, const In<T>& square) {
-             t.set_moments(steps, mean.data(), square.data());
-           },
-           "steps"_a, "m"_a.noconvert(), "v"_a.noconvert());
+      .def(
+          "get_moments",
+          [](const Trainer<T>& t, In<T>& mean, In<T>& square) {
+            t.get_moments(mean.mutable_data(), square.mutable_data());
+          },
+          "m"_a.noconvert(), "v"_a.noconvert())
+      .def(
+          "set_moments",
+          [](Trainer<T>& t, int64_t steps, const In<T>& mean, const In<T>& square) {
+            t.set_moments(steps, mean.data(), square.data());
+          },
+          "steps"_a, "m"_a.noconvert(), "v"_a.noconvert());
 
   m.def(("layer_forward" + suffix).c_str(),
         [](const In<T>& x, const In<T>& w, const MaybeIn<T>& b, const std::string& activation,

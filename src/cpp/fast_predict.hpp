@@ -21,9 +21,9 @@ class FastPredict {
       : predictor_(std::move(net)), params_(std::move(params)) {}
 
   static pybind11::object make(std::shared_ptr<const Network<T>> net, pybind11::array params) {
-    static PyMethodDef def = {"predict", reinterpret_cast<PyCFunction>(
-                                             reinterpret_cast<void (*)()>(&FastPredict::call)),
-                              METH_FASTCALL, "predict(x, out)"};
+    static PyMethodDef def = {
+        "predict", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&FastPredict::call)),
+        METH_FASTCALL, "predict(x, out)"};
     auto* self = new FastPredict(std::move(net), std::move(params));
     pybind11::capsule owner(self, [](void* p) { delete static_cast<FastPredict*>(p); });
     PyObject* function = PyCFunction_New(&def, owner.ptr());

@@ -19,7 +19,8 @@ class Arena {
     size_ += (bytes + kCacheLine - 1) / kCacheLine * kCacheLine;
     return at;
   }
-  template <class T> ptrdiff_t reserve_array(ptrdiff_t n) {
+  template <class T>
+  ptrdiff_t reserve_array(ptrdiff_t n) {
     return reserve(n * ptrdiff_t(sizeof(T)));
   }
   void commit() {
@@ -28,7 +29,8 @@ class Arena {
     memory_.reset(new (std::align_val_t(kCacheLine)) unsigned char[bytes]);
     std::memset(memory_.get(), 0, bytes);
   }
-  template <class T> T* at(ptrdiff_t offset) const {
+  template <class T>
+  T* at(ptrdiff_t offset) const {
     return reinterpret_cast<T*>(memory_.get() + offset);
   }
   ptrdiff_t size() const { return size_; }

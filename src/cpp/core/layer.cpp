@@ -16,9 +16,16 @@ Network<T> net_of(const Kernels<T>& kernels, const LayerArrays<T>& layer) {
   return Network<T>(spec, kernels);
 }
 
-template <class T> constexpr InputType type_of();
-template <> constexpr InputType type_of<float>() { return InputType::f32; }
-template <> constexpr InputType type_of<double>() { return InputType::f64; }
+template <class T>
+constexpr InputType type_of();
+template <>
+constexpr InputType type_of<float>() {
+  return InputType::f32;
+}
+template <>
+constexpr InputType type_of<double>() {
+  return InputType::f64;
+}
 
 // The flat parameters of that net.
 template <class T>
@@ -115,8 +122,8 @@ void layer_backward(const Kernels<T>& kernels, const LayerArrays<T>& layer, cons
   std::copy_n(flat.begin() + shape.flat_b, n_out, db);
 }
 
-#define MLPFAST_INSTANTIATE(T)                                                                  \
-  template void layer_forward(const Kernels<T>&, const LayerArrays<T>&, T*, int);               \
+#define MLPFAST_INSTANTIATE(T)                                                                   \
+  template void layer_forward(const Kernels<T>&, const LayerArrays<T>&, T*, int);                \
   template void layer_backward(const Kernels<T>&, const LayerArrays<T>&, const T*, const T*, T*, \
                                T*, T*, int);
 MLPFAST_INSTANTIATE(float)

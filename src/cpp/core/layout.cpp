@@ -25,10 +25,9 @@ ptrdiff_t leading_dimension(ptrdiff_t n, ptrdiff_t element_bytes) {
 
 Layout::Layout(const NetSpec& spec, ptrdiff_t lanes, ptrdiff_t panel, ptrdiff_t element_bytes) {
   const Activation last = spec.activations.back();
-  loss_from_logits =
-      (spec.loss == Loss::binary_crossentropy && last == Activation::sigmoid) ||
-      (spec.loss == Loss::categorical_crossentropy && last == Activation::softmax) ||
-      (spec.loss == Loss::poisson && last == Activation::exp);
+  loss_from_logits = (spec.loss == Loss::binary_crossentropy && last == Activation::sigmoid) ||
+                     (spec.loss == Loss::categorical_crossentropy && last == Activation::softmax) ||
+                     (spec.loss == Loss::poisson && last == Activation::exp);
   ld_input = leading_dimension(spec.sizes[0], element_bytes);
   for (size_t l = 0; l + 1 < spec.sizes.size(); ++l) {
     Layer layer;

@@ -25,7 +25,7 @@ struct Layer {
   std::vector<Panel> panels;     // over the outputs
   std::vector<Panel> strips;     // over the inputs, for the transposed copy
   Activation activation;
-  bool keeps_z;                  // the backward pass or the loss needs the pre-activation
+  bool keeps_z;  // the backward pass or the loss needs the pre-activation
 };
 
 struct Layout {
@@ -58,8 +58,11 @@ WeightView<T> flat_view(const Layer& layer, const T* flat) {
   return {flat + layer.flat_w, layer.flat_b < 0 ? nullptr : flat + layer.flat_b, 1, layer.n_out};
 }
 
-template <class T> void pack(const Layout& layout, const T* flat, T* packed);
-template <class T> void unpack(const Layout& layout, const T* packed, T* flat);
-template <class T> bool all_finite(const T* values, ptrdiff_t n);
+template <class T>
+void pack(const Layout& layout, const T* flat, T* packed);
+template <class T>
+void unpack(const Layout& layout, const T* packed, T* flat);
+template <class T>
+bool all_finite(const T* values, ptrdiff_t n);
 
 }  // namespace mlpfast

@@ -40,10 +40,12 @@ ptrdiff_t Network<T>::row_bytes(bool training) const {
 
 template <class T>
 std::vector<ptrdiff_t> Network<T>::reserve(Arena& arena, ptrdiff_t rows, bool training) const {
-  std::vector<ptrdiff_t> offsets = {
-      arena.reserve_array<T>(rows * layout.ld_input), arena.reserve_array<T>(rows * last().ld),
-      arena.reserve_array<T>(rows),                   arena.reserve_array<T>(rows),
-      arena.reserve_array<double>(rows),              arena.reserve_array<RowTotals>(rows)};
+  std::vector<ptrdiff_t> offsets = {arena.reserve_array<T>(rows * layout.ld_input),
+                                    arena.reserve_array<T>(rows * last().ld),
+                                    arena.reserve_array<T>(rows),
+                                    arena.reserve_array<T>(rows),
+                                    arena.reserve_array<double>(rows),
+                                    arena.reserve_array<RowTotals>(rows)};
   for (const Layer& layer : layout.layers) {
     const ptrdiff_t a = arena.reserve_array<T>(rows * layer.ld);
     offsets.push_back(a);
@@ -65,8 +67,8 @@ Workspace<T> Network<T>::bind(const Arena& arena, const std::vector<ptrdiff_t>& 
   ws.row_loss = arena.at<double>(*next++);
   ws.totals = arena.at<RowTotals>(*next++);
   for (size_t l = 0; l < depth(); ++l, next += 3)
-    ws.layers.push_back({arena.at<T>(next[0]), arena.at<T>(next[1]),
-                         training ? arena.at<T>(next[2]) : nullptr});
+    ws.layers.push_back(
+        {arena.at<T>(next[0]), arena.at<T>(next[1]), training ? arena.at<T>(next[2]) : nullptr});
   return ws;
 }
 

@@ -57,8 +57,7 @@ class Network {
 
   // Reserves a workspace for `rows` rows; `bind` gives its pointers once the arena is committed.
   std::vector<ptrdiff_t> reserve(Arena& arena, ptrdiff_t rows, bool training) const;
-  Workspace<T> bind(const Arena& arena, const std::vector<ptrdiff_t>& offsets,
-                    bool training) const;
+  Workspace<T> bind(const Arena& arena, const std::vector<ptrdiff_t>& offsets, bool training) const;
 
   // Reads rows `order[first + i]` (or first + i) for i in `rows` into the workspace; returns the
   // first row that is not finite, or -1. `row_scale` becomes the weight times `scale`.
@@ -94,9 +93,7 @@ class Network {
   const T* input_of(size_t l, const T* x, const Workspace<T>& ws) const {
     return l ? ws.layers[l - 1].a : x;
   }
-  ptrdiff_t ld_input_of(size_t l) const {
-    return l ? layout.layers[l - 1].ld : layout.ld_input;
-  }
+  ptrdiff_t ld_input_of(size_t l) const { return l ? layout.layers[l - 1].ld : layout.ld_input; }
 };
 
 }  // namespace mlpfast

@@ -68,9 +68,16 @@ class ForwardPass {
   std::vector<Workspace<T>> workspaces_;
 };
 
-template <class T> constexpr InputType own_type();
-template <> constexpr InputType own_type<float>() { return InputType::f32; }
-template <> constexpr InputType own_type<double>() { return InputType::f64; }
+template <class T>
+constexpr InputType own_type();
+template <>
+constexpr InputType own_type<float>() {
+  return InputType::f32;
+}
+template <>
+constexpr InputType own_type<double>() {
+  return InputType::f64;
+}
 
 }  // namespace
 
@@ -131,9 +138,9 @@ Totals loss_and_grad(const Network<T>& net, const T* flat, const Data<T>& data, 
   return stepper.totals();
 }
 
-#define MLPFAST_INSTANTIATE(T)                                                              \
-  template void predict(const Network<T>&, const T*, const Data<T>&, T*, int);              \
-  template Totals evaluate(const Network<T>&, const T*, const Data<T>&, int);               \
+#define MLPFAST_INSTANTIATE(T)                                                 \
+  template void predict(const Network<T>&, const T*, const Data<T>&, T*, int); \
+  template Totals evaluate(const Network<T>&, const T*, const Data<T>&, int);  \
   template Totals loss_and_grad(const Network<T>&, const T*, const Data<T>&, T*, int);
 MLPFAST_INSTANTIATE(float)
 MLPFAST_INSTANTIATE(double)

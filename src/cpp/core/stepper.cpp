@@ -192,14 +192,14 @@ typename Stepper<T>::Tile Stepper<T>::tile(ptrdiff_t rows, ptrdiff_t panels, con
   for (int parts = team.count; parts >= 1; --parts) {
     if (team.count % parts) continue;
     const ptrdiff_t row_parts = team.count / parts;
-    const ptrdiff_t most =
-        ((panels + parts - 1) / parts) * ((rows + row_parts - 1) / row_parts);
+    const ptrdiff_t most = ((panels + parts - 1) / parts) * ((rows + row_parts - 1) / row_parts);
     if (least < 0 || most < least) {
       least = most;
       best = parts;
     }
   }
-  return {share(rows, team.index / best, team.count / best), share(panels, team.index % best, best)};
+  return {share(rows, team.index / best, team.count / best),
+          share(panels, team.index % best, best)};
 }
 
 template <class T>
@@ -272,8 +272,8 @@ void Stepper<T>::wide_backward(const Team& team, ptrdiff_t rows, bool first_bloc
 
 template <class T>
 void Stepper<T>::wide_weights(const Team& team, size_t l, ptrdiff_t rows, bool first_block,
-                              bool last_block, const State<T>& state,
-                              const Optimizer<T>* optimizer, bool onto_weights) {
+                              bool last_block, const State<T>& state, const Optimizer<T>* optimizer,
+                              bool onto_weights) {
   const Workspace<T>& ws = workspaces_.front();
   const Layer& layer = net_.layout.layers[l];
   const bool fused = optimizer && first_block && last_block;
@@ -296,11 +296,11 @@ void Stepper<T>::wide_weights(const Team& team, size_t l, ptrdiff_t rows, bool f
         update(at, piece, inputs.size() * panel.width, true);
       } else {
         net_.weight_gradient(l, rows, inputs, panel, ws.x, gradients_ + at, !first_block, ws);
-        if (optimizer && last_block)
-          update(at, gradients_ + at, inputs.size() * panel.width, true);
+        if (optimizer && last_block) update(at, gradients_ + at, inputs.size() * panel.width, true);
       }
     }
-    if (part.rows.begin > 0 || !net_.spec.bias) continue;  // the first over the rows does the biases
+    if (part.rows.begin > 0 || !net_.spec.bias)
+      continue;  // the first over the rows does the biases
     const ptrdiff_t at = layer.packed_b + panel.col;
     if (onto_weights) {
       net_.bias_gradient(l, rows, panel, state.w + at, true, ws);

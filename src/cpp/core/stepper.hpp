@@ -91,7 +91,7 @@ class Stepper {
   std::vector<T*> transposed_;            // narrow: one a layer, all strips
   T* gradients_ = nullptr;                // narrow: one a group; wide: one, if not fused
   std::vector<Totals> group_totals_;
-  std::vector<ptrdiff_t> bad_rows_;       // narrow: one a group; wide: one a thread
+  std::vector<ptrdiff_t> bad_rows_;  // narrow: one a group; wide: one a thread
   Totals totals_;
   ptrdiff_t bad_row_ = -1;
 };

@@ -37,8 +37,12 @@ void run_in_team(int wanted, void (*task)(void* context, const Team& team), void
 
 template <class F>
 void run_in_team(int wanted, F&& f) {
-  run_in_team(wanted, [](void* context, const Team& team) { (*static_cast<std::remove_reference_t<F>*>(context))(team); },
-              &f);
+  run_in_team(
+      wanted,
+      [](void* context, const Team& team) {
+        (*static_cast<std::remove_reference_t<F>*>(context))(team);
+      },
+      &f);
 }
 
 }  // namespace mlpfast

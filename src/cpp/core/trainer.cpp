@@ -67,8 +67,7 @@ RunResult Trainer<T>::run_epochs(const RunArgs<T>& args, ptrdiff_t epochs) {
   RunResult result;
   result.totals.reserve(size_t(epochs) + 1);
   go_on_ = true;
-  run_in_team(stepper_->team_size(),
-              [&](const Team& team) { train(team, args, epochs, result); });
+  run_in_team(stepper_->team_size(), [&](const Team& team) { train(team, args, epochs, result); });
   return result;
 }
 

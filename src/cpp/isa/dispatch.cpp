@@ -67,8 +67,8 @@ struct X86Features {
     const bool ymm_saved = (saved & 0x6) == 0x6, zmm_saved = (saved & 0xe6) == 0xe6;
     avx2 = ymm_saved && fma && bit(seven.ebx, 5);
     // F, DQ, BW, VL
-    avx512 = avx2 && zmm_saved && bit(seven.ebx, 16) && bit(seven.ebx, 17) &&
-             bit(seven.ebx, 30) && bit(seven.ebx, 31);
+    avx512 = avx2 && zmm_saved && bit(seven.ebx, 16) && bit(seven.ebx, 17) && bit(seven.ebx, 30) &&
+             bit(seven.ebx, 31);
   }
 };
 #endif
@@ -101,8 +101,8 @@ const KernelSet& choose_kernels(const std::string& name) {
     if (name == set->name) return *set;
     names += std::string(names.empty() ? "" : ", ") + set->name;
   }
-  throw std::invalid_argument("instruction set '" + name + "' cannot run here; this machine and build have " +
-                              names);
+  throw std::invalid_argument("instruction set '" + name +
+                              "' cannot run here; this machine and build have " + names);
 }
 
 }  // namespace mlpfast

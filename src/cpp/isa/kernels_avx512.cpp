@@ -1,4 +1,5 @@
-// The kernels for CPUs with AVX-512 F, DQ, BW and VL. All but the one exported table has internal linkage.
+// The kernels for CPUs with AVX-512 F, DQ, BW and VL. All but the one exported table has internal
+// linkage.
 #include <immintrin.h>
 
 #include <cstring>

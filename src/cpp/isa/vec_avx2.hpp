@@ -21,9 +21,7 @@ struct Vec256f {
     return {_mm256_i32gather_ps(p, _mm256_mullo_epi32(step, _mm256_set1_epi32(int(stride))), 4)};
   }
   void store(T* p) const { _mm256_storeu_ps(p, v); }
-  void store_first(T* p, int n) const {
-    _mm256_maskstore_ps(p, _mm256_castps_si256(first(n)), v);
-  }
+  void store_first(T* p, int n) const { _mm256_maskstore_ps(p, _mm256_castps_si256(first(n)), v); }
 
   static Mask first(int n) {
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
@@ -56,8 +54,8 @@ struct Vec256f {
     const Vec256f limit = set(126.0f);
     for (int i = 0; i < 3; ++i) {
       const Vec256f part = max(set(-126.0f), min(limit, n));
-      const __m256i bits =
-          _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(part.v), _mm256_set1_epi32(127)), 23);
+      const __m256i bits = _mm256_slli_epi32(
+          _mm256_add_epi32(_mm256_cvtps_epi32(part.v), _mm256_set1_epi32(127)), 23);
       x = x * Vec256f{_mm256_castsi256_ps(bits)};
       n = n - part;
     }
@@ -71,8 +69,8 @@ struct Vec256f {
     const __m256i exponent = _mm256_sub_epi32(_mm256_srli_epi32(bits, 23), _mm256_set1_epi32(127));
     e.v = _mm256_cvtepi32_ps(exponent);
     e = select(tiny, e - set(24.0f), e);
-    m.v = _mm256_castsi256_ps(_mm256_or_si256(
-        _mm256_and_si256(bits, _mm256_set1_epi32(0x007fffff)), _mm256_set1_epi32(0x3f800000)));
+    m.v = _mm256_castsi256_ps(_mm256_or_si256(_mm256_and_si256(bits, _mm256_set1_epi32(0x007fffff)),
+                                              _mm256_set1_epi32(0x3f800000)));
   }
   friend T sum(Vec256f a) {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
@@ -104,9 +102,7 @@ struct Vec256d {
     return {_mm256_setr_pd(p[0], p[stride], p[2 * stride], p[3 * stride])};
   }
   void store(T* p) const { _mm256_storeu_pd(p, v); }
-  void store_first(T* p, int n) const {
-    _mm256_maskstore_pd(p, _mm256_castpd_si256(first(n)), v);
-  }
+  void store_first(T* p, int n) const { _mm256_maskstore_pd(p, _mm256_castpd_si256(first(n)), v); }
 
   static Mask first(int n) {
     return _mm256_castsi256_pd(
@@ -165,6 +161,13 @@ struct Vec256d {
   }
 };
 
-template <class T> struct VecOf;
-template <> struct VecOf<float> { using type = Vec256f; };
-template <> struct VecOf<double> { using type = Vec256d; };
+template <class T>
+struct VecOf;
+template <>
+struct VecOf<float> {
+  using type = Vec256f;
+};
+template <>
+struct VecOf<double> {
+  using type = Vec256d;
+};

@@ -44,9 +44,9 @@ struct Vec512f {
   }
   // |magnitude| with the sign of `sign`.
   friend Vec512f copysign(Vec512f magnitude, Vec512f sign) {
-    return {_mm512_castsi512_ps(_mm512_ternarylogic_epi32(
-        _mm512_castps_si512(magnitude.v), _mm512_castps_si512(sign.v),
-        _mm512_set1_epi32(int(0x80000000u)), 0xD8))};
+    return {_mm512_castsi512_ps(
+        _mm512_ternarylogic_epi32(_mm512_castps_si512(magnitude.v), _mm512_castps_si512(sign.v),
+                                  _mm512_set1_epi32(int(0x80000000u)), 0xD8))};
   }
   // x 2^n for a whole n, with overflow to infinity and gradual underflow.
   friend Vec512f scale_by_power(Vec512f x, Vec512f n) { return {_mm512_scalef_ps(x.v, n.v)}; }
@@ -96,9 +96,9 @@ struct Vec512d {
     return {_mm512_roundscale_pd(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
   }
   friend Vec512d copysign(Vec512d magnitude, Vec512d sign) {
-    return {_mm512_castsi512_pd(_mm512_ternarylogic_epi64(
-        _mm512_castpd_si512(magnitude.v), _mm512_castpd_si512(sign.v),
-        _mm512_set1_epi64(int64_t(0x8000000000000000ull)), 0xD8))};
+    return {_mm512_castsi512_pd(
+        _mm512_ternarylogic_epi64(_mm512_castpd_si512(magnitude.v), _mm512_castpd_si512(sign.v),
+                                  _mm512_set1_epi64(int64_t(0x8000000000000000ull)), 0xD8))};
   }
   friend Vec512d scale_by_power(Vec512d x, Vec512d n) { return {_mm512_scalef_pd(x.v, n.v)}; }
   friend void split(Vec512d x, Vec512d& m, Vec512d& e) {
@@ -109,6 +109,13 @@ struct Vec512d {
   friend T largest(Vec512d a) { return _mm512_reduce_max_pd(a.v); }
 };
 
-template <class T> struct VecOf;
-template <> struct VecOf<float> { using type = Vec512f; };
-template <> struct VecOf<double> { using type = Vec512d; };
+template <class T>
+struct VecOf;
+template <>
+struct VecOf<float> {
+  using type = Vec512f;
+};
+template <>
+struct VecOf<double> {
+  using type = Vec512d;
+};

@@ -148,6 +148,13 @@ struct Vec128d {
   friend T largest(Vec128d a) { return vmaxvq_f64(a.v); }
 };
 
-template <class T> struct VecOf;
-template <> struct VecOf<float> { using type = Vec128f; };
-template <> struct VecOf<double> { using type = Vec128d; };
+template <class T>
+struct VecOf;
+template <>
+struct VecOf<float> {
+  using type = Vec128f;
+};
+template <>
+struct VecOf<double> {
+  using type = Vec128d;
+};

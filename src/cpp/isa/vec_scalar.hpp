@@ -2,14 +2,17 @@
 // Included inside a namespace: the including file brings the system headers.
 #pragma once
 
-template <class T> struct FloatFormat;
-template <> struct FloatFormat<float> {
+template <class T>
+struct FloatFormat;
+template <>
+struct FloatFormat<float> {
   using Bits = int32_t;
   static constexpr int mantissa = 23, bias = 127;
   static constexpr float smallest_normal = 1.17549435e-38f;
   static constexpr float shifter = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
 };
-template <> struct FloatFormat<double> {
+template <>
+struct FloatFormat<double> {
   using Bits = int64_t;
   static constexpr int mantissa = 52, bias = 1023;
   static constexpr double smallest_normal = 2.2250738585072014e-308;
@@ -21,14 +24,17 @@ struct Vec4 {
   using T = Element;
   using Format = FloatFormat<T>;
   using Bits = typename Format::Bits;
-  struct Mask { bool on[4]; };
+  struct Mask {
+    bool on[4];
+  };
   static constexpr int lanes = 4;
   static constexpr int panel_vectors = 2;
   static constexpr int max_rows[2] = {4, 4};
 
   T v[4];
 
-  template <class F> static Vec4 each(F f) {
+  template <class F>
+  static Vec4 each(F f) {
     Vec4 r;
     for (int i = 0; i < 4; ++i) r.v[i] = f(i);
     return r;
@@ -44,11 +50,15 @@ struct Vec4 {
     return x;
   }
 
-  static Vec4 load(const T* p) { return each([&](int i) { return p[i]; }); }
+  static Vec4 load(const T* p) {
+    return each([&](int i) { return p[i]; });
+  }
   static Vec4 load_first(const T* p, int n) {
     return each([&](int i) { return i < n ? p[i] : T(0); });
   }
-  static Vec4 set(T x) { return each([&](int) { return x; }); }
+  static Vec4 set(T x) {
+    return each([&](int) { return x; });
+  }
   static Vec4 gather(const T* p, ptrdiff_t stride) {
     return each([&](int i) { return p[i * stride]; });
   }
@@ -66,10 +76,18 @@ struct Vec4 {
   friend Mask less(Vec4 a, Vec4 b) {
     return {{a.v[0] < b.v[0], a.v[1] < b.v[1], a.v[2] < b.v[2], a.v[3] < b.v[3]}};
   }
-  friend Vec4 operator+(Vec4 a, Vec4 b) { return each([&](int i) { return a.v[i] + b.v[i]; }); }
-  friend Vec4 operator-(Vec4 a, Vec4 b) { return each([&](int i) { return a.v[i] - b.v[i]; }); }
-  friend Vec4 operator*(Vec4 a, Vec4 b) { return each([&](int i) { return a.v[i] * b.v[i]; }); }
-  friend Vec4 operator/(Vec4 a, Vec4 b) { return each([&](int i) { return a.v[i] / b.v[i]; }); }
+  friend Vec4 operator+(Vec4 a, Vec4 b) {
+    return each([&](int i) { return a.v[i] + b.v[i]; });
+  }
+  friend Vec4 operator-(Vec4 a, Vec4 b) {
+    return each([&](int i) { return a.v[i] - b.v[i]; });
+  }
+  friend Vec4 operator*(Vec4 a, Vec4 b) {
+    return each([&](int i) { return a.v[i] * b.v[i]; });
+  }
+  friend Vec4 operator/(Vec4 a, Vec4 b) {
+    return each([&](int i) { return a.v[i] / b.v[i]; });
+  }
   // a b + c; here rounded twice, for want of an instruction.
   friend Vec4 fma(Vec4 a, Vec4 b, Vec4 c) {
     return each([&](int i) { return a.v[i] * b.v[i] + c.v[i]; });
@@ -85,7 +103,9 @@ struct Vec4 {
     constexpr Bits rest = Bits(~(Bits(1) << (8 * sizeof(T) - 1)));
     return each([&](int i) { return from_bits(bits_of(a.v[i]) & rest); });
   }
-  friend Vec4 sqrt(Vec4 a) { return each([&](int i) { return std::sqrt(a.v[i]); }); }
+  friend Vec4 sqrt(Vec4 a) {
+    return each([&](int i) { return std::sqrt(a.v[i]); });
+  }
   // For |a| below 2^(mantissa - 1), which is all that is asked for.
   friend Vec4 round(Vec4 a) {
     return each([&](int i) { return (a.v[i] + Format::shifter) - Format::shifter; });
@@ -117,7 +137,8 @@ struct Vec4 {
     constexpr Bits low = (Bits(1) << Format::mantissa) - 1;
     for (int i = 0; i < 4; ++i) {
       const bool tiny = x.v[i] < Format::smallest_normal;
-      const T scaled = tiny ? x.v[i] * from_bits(Bits(Format::bias + 60) << Format::mantissa) : x.v[i];
+      const T scaled =
+          tiny ? x.v[i] * from_bits(Bits(Format::bias + 60) << Format::mantissa) : x.v[i];
       const Bits bits = bits_of(scaled);
       e.v[i] = T((bits >> Format::mantissa) - Format::bias - (tiny ? 60 : 0));
       m.v[i] = from_bits((bits & low) | (Bits(Format::bias) << Format::mantissa));
@@ -131,4 +152,7 @@ struct Vec4 {
   }
 };
 
-template <class T> struct VecOf { using type = Vec4<T>; };
+template <class T>
+struct VecOf {
+  using type = Vec4<T>;
+};

@@ -3,78 +3,117 @@
 constexpr double kLeakySlope = 0.01;
 
 struct Identity {
-  template <class V> static V value(V z) { return z; }
-  template <class V> static V derivative(V) { return V::set(1); }
+  template <class V>
+  static V value(V z) {
+    return z;
+  }
+  template <class V>
+  static V derivative(V) {
+    return V::set(1);
+  }
 };
 struct Step {
-  template <class V> static V value(V z) {
+  template <class V>
+  static V value(V z) {
     return V::select(less(V::set(0), z), V::set(1), V::set(0));
   }
 };
 struct Sigmoid {
-  template <class V> static V value(V z) {
+  template <class V>
+  static V value(V z) {
     const V e = exp(V::set(0) - abs(z));  // never overflows
     return V::select(less(z, V::set(0)), e, V::set(1)) / (e + V::set(1));
   }
-  template <class V> static V derivative(V a) { return a * (V::set(1) - a); }
+  template <class V>
+  static V derivative(V a) {
+    return a * (V::set(1) - a);
+  }
 };
 struct Tanh {
-  template <class V> static V value(V z) {
+  template <class V>
+  static V value(V z) {
     const V t = expm1_of_negative(abs(z) * V::set(-2));
     return copysign((V::set(0) - t) / (t + V::set(2)), z);
   }
-  template <class V> static V derivative(V a) { return V::set(1) - a * a; }
+  template <class V>
+  static V derivative(V a) {
+    return V::set(1) - a * a;
+  }
 };
 struct Relu {
-  template <class V> static V value(V z) { return max(V::set(0), z); }  // NaN stays
-  template <class V> static V derivative(V a) {
+  template <class V>
+  static V value(V z) {
+    return max(V::set(0), z);
+  }  // NaN stays
+  template <class V>
+  static V derivative(V a) {
     return V::select(less(V::set(0), a), V::set(1), V::set(0));
   }
 };
 struct LeakyRelu {
-  template <class V> static V value(V z) { return z * derivative(z); }
-  template <class V> static V derivative(V a) {
+  template <class V>
+  static V value(V z) {
+    return z * derivative(z);
+  }
+  template <class V>
+  static V derivative(V a) {
     return V::select(less(V::set(0), a), V::set(1), V::set(typename V::T(kLeakySlope)));
   }
 };
 struct Elu {
-  template <class V> static V value(V z) {
+  template <class V>
+  static V value(V z) {
     return V::select(less(V::set(0), z), z, expm1_of_negative(min(V::set(0), z)));
   }
-  template <class V> static V derivative(V a) {
+  template <class V>
+  static V derivative(V a) {
     return V::select(less(V::set(0), a), V::set(1), a + V::set(1));
   }
 };
 struct Softplus {
-  template <class V> static V value(V z) {
+  template <class V>
+  static V value(V z) {
     return max(V::set(0), z) + log1p_of_fraction(exp(V::set(0) - abs(z)));
   }
-  template <class V> static V derivative(V a) {
+  template <class V>
+  static V derivative(V a) {
     return V::set(0) - expm1_of_negative(V::set(0) - a);
   }
 };
 struct Silu {
-  template <class V> static V value(V z) { return z * Sigmoid::value(z); }
-  template <class V> static V derivative(V z) {
+  template <class V>
+  static V value(V z) {
+    return z * Sigmoid::value(z);
+  }
+  template <class V>
+  static V derivative(V z) {
     const V s = Sigmoid::value(z);
     return s * fma(z, V::set(1) - s, V::set(1));
   }
 };
 struct Gelu {
-  template <class V> static V value(V z) {
+  template <class V>
+  static V value(V z) {
     V cdf, density;
     normal(z, cdf, density);
     return z * cdf;
   }
-  template <class V> static V derivative(V z) {
+  template <class V>
+  static V derivative(V z) {
     V cdf, density;
     normal(z, cdf, density);
     return fma(z, density, cdf);
   }
 };
 struct Exp {
-  template <class V> static V value(V z) { return exp(z); }
-  template <class V> static V derivative(V a) { return a; }
+  template <class V>
+  static V value(V z) {
+    return exp(z);
+  }
+  template <class V>
+  static V derivative(V a) {
+    return a;
+  }
 };
 
 template <class V, class F>

@@ -15,24 +15,23 @@
 
 #include "moves.inl.hpp"
 
-template <class T> using V = typename VecOf<T>::type;
+template <class T>
+using V = typename VecOf<T>::type;
 
 template <class T>
 const Kernels<T> table = {
     V<T>::lanes,
-    V<T>::lanes * V<T>::panel_vectors,
+    V<T>::lanes* V<T>::panel_vectors,
     gemm<V<T>>,
-    {activate<V<T>, Identity>, activate<V<T>, Step>, activate<V<T>, Sigmoid>,
-     activate<V<T>, Tanh>, activate<V<T>, Relu>, activate<V<T>, LeakyRelu>, activate<V<T>, Elu>,
-     activate<V<T>, Softplus>, activate<V<T>, Silu>, activate<V<T>, Gelu>, activate<V<T>, Exp>,
-     softmax<V<T>>},
-    {derive<V<T>, Identity>, nullptr, derive<V<T>, Sigmoid>, derive<V<T>, Tanh>,
-     derive<V<T>, Relu>, derive<V<T>, LeakyRelu>, derive<V<T>, Elu>, derive<V<T>, Softplus>,
-     derive<V<T>, Silu>, derive<V<T>, Gelu>, derive<V<T>, Exp>, softmax_derive<V<T>>},
-    {elementwise_loss<V<T>, Mse>, elementwise_loss<V<T>, SquaredError>,
-     elementwise_loss<V<T>, Mae>, elementwise_loss<V<T>, Huber>,
-     elementwise_loss<V<T>, BinaryCrossentropy>, categorical_crossentropy<V<T>>,
-     elementwise_loss<V<T>, Poisson>},
+    {activate<V<T>, Identity>, activate<V<T>, Step>, activate<V<T>, Sigmoid>, activate<V<T>, Tanh>,
+     activate<V<T>, Relu>, activate<V<T>, LeakyRelu>, activate<V<T>, Elu>, activate<V<T>, Softplus>,
+     activate<V<T>, Silu>, activate<V<T>, Gelu>, activate<V<T>, Exp>, softmax<V<T>>},
+    {derive<V<T>, Identity>, nullptr, derive<V<T>, Sigmoid>, derive<V<T>, Tanh>, derive<V<T>, Relu>,
+     derive<V<T>, LeakyRelu>, derive<V<T>, Elu>, derive<V<T>, Softplus>, derive<V<T>, Silu>,
+     derive<V<T>, Gelu>, derive<V<T>, Exp>, softmax_derive<V<T>>},
+    {elementwise_loss<V<T>, Mse>, elementwise_loss<V<T>, SquaredError>, elementwise_loss<V<T>, Mae>,
+     elementwise_loss<V<T>, Huber>, elementwise_loss<V<T>, BinaryCrossentropy>,
+     categorical_crossentropy<V<T>>, elementwise_loss<V<T>, Poisson>},
     elementwise_loss<V<T>, PoissonFromLogits>,
     {update<V<T>, ScaledSum<V<T>>>, update<V<T>, Momentum<V<T>>>, update<V<T>, Adam<V<T>>>,
      update<V<T>, Rmsprop<V<T>>>},

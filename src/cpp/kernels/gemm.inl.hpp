@@ -53,19 +53,22 @@ template <class V>
 using GemmBlock = void (*)(const typename V::T*, ptrdiff_t, const typename V::T*, ptrdiff_t,
                            ptrdiff_t, typename V::T*, ptrdiff_t, const typename V::T*, ptrdiff_t);
 
-
 template <class V, int NV, bool ByRows>
 struct GemmRow {
   template <int... Is>
   struct Of {
     static constexpr GemmBlock<V> blocks[sizeof...(Is)] = {gemm_block<V, Is + 1, NV, ByRows>...};
   };
-  template <class Sequence> struct From;
+  template <class Sequence>
+  struct From;
 };
 
-template <int N, int... Is> struct CountUp : CountUp<N - 1, N - 1, Is...> {};
-template <int... Is> struct CountUp<0, Is...> {
-  template <class Row> using In = typename Row::template Of<Is...>;
+template <int N, int... Is>
+struct CountUp : CountUp<N - 1, N - 1, Is...> {};
+template <int... Is>
+struct CountUp<0, Is...> {
+  template <class Row>
+  using In = typename Row::template Of<Is...>;
 };
 
 template <class V, int NV, bool ByRows>

@@ -11,10 +11,29 @@ namespace mlpfast {
 
 // The order is that of ACTIVATIONS, LOSSES in spec.py; bindings.cpp exports the names for a test.
 enum class Activation : int {
-  identity, step, sigmoid, tanh, relu, leaky_relu, elu, softplus, silu, gelu, exp, softmax, count
+  identity,
+  step,
+  sigmoid,
+  tanh,
+  relu,
+  leaky_relu,
+  elu,
+  softplus,
+  silu,
+  gelu,
+  exp,
+  softmax,
+  count
 };
 enum class Loss : int {
-  mse, squared_error, mae, huber, binary_crossentropy, categorical_crossentropy, poisson, count
+  mse,
+  squared_error,
+  mae,
+  huber,
+  binary_crossentropy,
+  categorical_crossentropy,
+  poisson,
+  count
 };
 // `scaled_sum` is w = decay * w + rate * g, the others keep moments m and v.
 enum class Update : int { scaled_sum, momentum, adam, rmsprop, count };
@@ -24,14 +43,14 @@ enum class Update : int { scaled_sum, momentum, adam, rmsprop, count };
 // that a result does not depend on who computes it with whom.
 template <class T>
 struct Gemm {
-  const T* a;      // element (i, p) at a[i * a_row + p * a_col]; one of the strides is 1
+  const T* a;  // element (i, p) at a[i * a_row + p * a_col]; one of the strides is 1
   ptrdiff_t a_row, a_col;
-  const T* b;      // row p at b + p * ldb; n readable elements
+  const T* b;  // row p at b + p * ldb; n readable elements
   ptrdiff_t ldb;
   T* c;
   ptrdiff_t ldc;
-  const T* bias;   // n readable elements, or null
-  bool accumulate; // init is c; bias is not looked at
+  const T* bias;      // n readable elements, or null
+  bool accumulate;    // init is c; bias is not looked at
   ptrdiff_t m, n, k;  // n is padded and at most `panel`
 };
 
@@ -39,12 +58,12 @@ struct Gemm {
 // logits, delta is the gradient by z; else by the output a. Neither is weighted.
 template <class T>
 struct LossRows {
-  const T* z;        // rows x ld logits, if the loss wants them
-  const T* a;        // rows x ld outputs
-  const T* target;   // rows x ld_target, padded
+  const T* z;          // rows x ld logits, if the loss wants them
+  const T* a;          // rows x ld outputs
+  const T* target;     // rows x ld_target, padded
   const T* row_scale;  // factor on the delta of each row; null leaves the deltas out
-  T* delta;          // rows x ld; zeros are written to the padding
-  double* row_loss;  // rows
+  T* delta;            // rows x ld; zeros are written to the padding
+  double* row_loss;    // rows
   ptrdiff_t rows, cols, ld, ld_target;
 };
 

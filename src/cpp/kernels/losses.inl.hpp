@@ -7,7 +7,8 @@ constexpr double kPoissonEpsilon = 1e-7;
 // division by the number of outputs if `mean`.
 struct Mse {
   static constexpr bool mean = true;
-  template <class V> static void at(V, V a, V t, V& loss, V& grad) {
+  template <class V>
+  static void at(V, V a, V t, V& loss, V& grad) {
     const V e = a - t;
     loss = e * e;
     grad = e + e;
@@ -15,14 +16,16 @@ struct Mse {
 };
 struct SquaredError {
   static constexpr bool mean = false;
-  template <class V> static void at(V, V a, V t, V& loss, V& grad) {
+  template <class V>
+  static void at(V, V a, V t, V& loss, V& grad) {
     grad = a - t;
     loss = grad * grad * V::set(typename V::T(0.5));
   }
 };
 struct Mae {
   static constexpr bool mean = true;
-  template <class V> static void at(V, V a, V t, V& loss, V& grad) {
+  template <class V>
+  static void at(V, V a, V t, V& loss, V& grad) {
     const V e = a - t;
     loss = abs(e);
     grad = V::select(less(V::set(0), loss), copysign(V::set(1), e), e);
@@ -30,7 +33,8 @@ struct Mae {
 };
 struct Huber {
   static constexpr bool mean = true;
-  template <class V> static void at(V, V a, V t, V& loss, V& grad) {
+  template <class V>
+  static void at(V, V a, V t, V& loss, V& grad) {
     using T = typename V::T;
     const V e = a - t;
     grad = max(V::set(T(-kHuberDelta)), min(V::set(T(kHuberDelta)), e));
@@ -40,14 +44,16 @@ struct Huber {
 };
 struct BinaryCrossentropy {
   static constexpr bool mean = true;
-  template <class V> static void at(V z, V a, V t, V& loss, V& grad) {
+  template <class V>
+  static void at(V z, V a, V t, V& loss, V& grad) {
     loss = max(V::set(0), z) - z * t + log1p_of_fraction(exp(V::set(0) - abs(z)));
     grad = a - t;
   }
 };
 struct Poisson {
   static constexpr bool mean = true;
-  template <class V> static void at(V, V a, V t, V& loss, V& grad) {
+  template <class V>
+  static void at(V, V a, V t, V& loss, V& grad) {
     const V safe = a + V::set(typename V::T(kPoissonEpsilon));
     loss = a - t * log(safe);
     grad = V::set(1) - t / safe;
@@ -55,7 +61,8 @@ struct Poisson {
 };
 struct PoissonFromLogits {
   static constexpr bool mean = true;
-  template <class V> static void at(V z, V a, V t, V& loss, V& grad) {
+  template <class V>
+  static void at(V z, V a, V t, V& loss, V& grad) {
     loss = a - t * z;
     grad = a - t;
   }

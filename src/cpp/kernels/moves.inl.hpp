@@ -7,8 +7,7 @@ void column_sums(const typename V::T* d, ptrdiff_t rows, ptrdiff_t cols, ptrdiff
   // Four columns of vectors at a time, to hide the latency of the additions.
   for (; j + 4 * V::lanes <= cols; j += 4 * V::lanes) {
     V s[4];
-    for (int q = 0; q < 4; ++q)
-      s[q] = accumulate ? V::load(sums + j + q * V::lanes) : V::set(0);
+    for (int q = 0; q < 4; ++q) s[q] = accumulate ? V::load(sums + j + q * V::lanes) : V::set(0);
     for (ptrdiff_t i = 0; i < rows; ++i)
       for (int q = 0; q < 4; ++q) s[q] = s[q] + V::load(d + i * ld + j + q * V::lanes);
     for (int q = 0; q < 4; ++q) s[q].store(sums + j + q * V::lanes);

@@ -27,9 +27,14 @@ struct Adam {
   static constexpr bool has_m = true, has_v = true;
   V l2, decay, rate, beta_1, beta_2, rest_1, rest_2, epsilon;
   explicit Adam(const UpdateSpan<typename V::T>& s)
-      : l2(V::set(s.l2)), decay(V::set(s.decay)), rate(V::set(s.rate)), beta_1(V::set(s.beta_1)),
-        beta_2(V::set(s.beta_2)), rest_1(V::set(s.one_minus_beta_1)),
-        rest_2(V::set(s.one_minus_beta_2)), epsilon(V::set(s.epsilon)) {}
+      : l2(V::set(s.l2)),
+        decay(V::set(s.decay)),
+        rate(V::set(s.rate)),
+        beta_1(V::set(s.beta_1)),
+        beta_2(V::set(s.beta_2)),
+        rest_1(V::set(s.one_minus_beta_1)),
+        rest_2(V::set(s.one_minus_beta_2)),
+        epsilon(V::set(s.epsilon)) {}
   void operator()(V& w, V& m, V& v, V g) const {
     g = fma(l2, w, g);
     m = fma(beta_1, m, rest_1 * g);
@@ -43,8 +48,12 @@ struct Rmsprop {
   static constexpr bool has_m = true, has_v = true;
   V l2, rate, momentum, rho, rest, epsilon;
   explicit Rmsprop(const UpdateSpan<typename V::T>& s)
-      : l2(V::set(s.l2)), rate(V::set(s.rate)), momentum(V::set(s.beta_1)),
-        rho(V::set(s.beta_2)), rest(V::set(s.one_minus_beta_2)), epsilon(V::set(s.epsilon)) {}
+      : l2(V::set(s.l2)),
+        rate(V::set(s.rate)),
+        momentum(V::set(s.beta_1)),
+        rho(V::set(s.beta_2)),
+        rest(V::set(s.one_minus_beta_2)),
+        epsilon(V::set(s.epsilon)) {}
   void operator()(V& w, V& m, V& v, V g) const {
     g = fma(l2, w, g);
     v = fma(rho, v, rest * (g * g));

@@ -1,0 +1,420 @@
+"""Every backend against the NumPy one, over shapes, layouts and options that hypothesis draws."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import mlpfast
+from mlpfast import backends
+from mlpfast.backends.base import Data
+from mlpfast.spec import LOSSES, REQUIRED_OUTPUT
+
+SIZES = st.sampled_from([1, 2, 3, 4, 5, 7, 8, 11, 13, 16, 17, 23, 31, 32, 33, 47, 64, 67])
+ROWS = st.sampled_from([1, 2, 3, 4, 5, 6, 7, 8, 13, 15, 16, 17, 29, 33, 61, 130])
+HIDDEN = ["identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu"]
+HIDDEN += ["softmax", "exp"]
+POSITIVE = ["sigmoid", "softplus", "exp", "softmax"]
+LAYOUTS = ["plain", "float32", "float64", "uint8", "reversed", "every other row", "part of a row"]
+LAYOUTS += ["read-only", "fortran"]
+
+
+@dataclasses.dataclass
+class Case:
+    """A net's arguments and data, as drawn."""
+
+    sizes: list[int]
+    hidden: list[str]
+    output: str
+    loss: str
+    reduction: str
+    bias: bool
+    x: Any
+    y: Any
+    weight: Any
+    input_scale: float
+    seed: int
+
+    def net(self, dtype: str, backend: str) -> mlpfast.MLP:
+        net = mlpfast.MLP(
+            *(self.sizes, self.hidden, self.output, self.loss),
+            reduction=self.reduction,
+            dtype=dtype,
+            bias=self.bias,
+            random_state=self.seed,
+            backend=backend,
+        )
+        rng = np.random.default_rng(self.seed)
+        for b in net.biases:
+            b[...] = 0.2 * rng.standard_normal(len(b))
+        return net
+
+
+def lay_out(values, layout):
+    """The same rows in another dtype or with other distances in memory."""
+    n, columns = values.shape
+    if layout in ("float32", "float64"):
+        return values.astype(layout)
+    if layout == "uint8":
+        return np.clip(128 + 60 * values, 0, 255).astype(np.uint8)
+    values = values.astype("float32" if n % 2 else "float64")
+    if layout == "reversed":
+        return values[::-1]
+    if layout == "every other row":
+        return np.repeat(values, 2, axis=0)[::2]
+    if layout == "part of a row":
+        return np.pad(values, ((0, 0), (3, 2)), constant_values=1e30)[:, 3 : 3 + columns]
+    if layout == "fortran":
+        return np.asfortranarray(values)
+    if layout == "read-only":
+        values.flags.writeable = False
+    return values
+
+
+@st.composite
+def cases(draw):
+    sizes = draw(st.lists(SIZES, min_size=2, max_size=5))
+    hidden = draw(
+        st.lists(st.sampled_from(HIDDEN), min_size=len(sizes) - 2, max_size=len(sizes) - 2)
+    )
+    loss = draw(st.sampled_from(LOSSES))
+    if loss in REQUIRED_OUTPUT:
+        output = REQUIRED_OUTPUT[loss]
+    else:
+        output = draw(st.sampled_from(POSITIVE if loss == "poisson" else HIDDEN))
+    if [*hidden, output].count("exp") > 1:  # the exponential of one overflows
+        hidden = ["tanh" if name == "exp" else name for name in hidden]
+    n = draw(ROWS)
+    seed = draw(st.integers(0, 1000))
+    layout = draw(st.sampled_from(LAYOUTS))
+    rng = np.random.default_rng(seed)
+    x = lay_out(rng.standard_normal((n, sizes[0])), layout)
+    if sizes[-1] > 1 and draw(st.booleans()):
+        y = rng.integers(0, sizes[-1], n)
+    else:
+        y = rng.random((n, sizes[-1]))
+        if loss == "categorical_crossentropy":
+            y /= y.sum(axis=1, keepdims=True)
+    return Case(
+        sizes,
+        hidden,
+        output,
+        loss,
+        draw(st.sampled_from(["mean", "sum"])),
+        draw(st.booleans()),
+        x,
+        y,
+        rng.random(n) + 0.1 if draw(st.booleans()) else None,
+        1 / 255 if layout == "uint8" else draw(st.sampled_from([1.0, 0.5])),
+        seed,
+    )
+
+
+def close(actual, expected, dtype, single, double):
+    """Relative to each entry or to the largest: sums of mixed signs cancel."""
+    rtol = single if dtype == "float32" else double
+    scale = float(np.abs(expected).max(initial=0.0))
+    np.testing.assert_allclose(actual, expected, rtol=rtol, atol=max(rtol * scale, rtol * 1e-2))
+
+
+def pair(case, dtype, backend):
+    return case.net(dtype, backend), case.net(dtype, "numpy")
+
+
+@given(case=cases())
+def test_forward(backend, dtype, case):
+    net, judge = pair(case, dtype, backend)
+    scale = case.input_scale
+    expected = judge.predict(case.x, input_scale=scale)
+    actual = net.predict(case.x, input_scale=scale)
+    assert actual.dtype == dtype
+    close(actual, expected, dtype, 2e-5, 1e-12)
+    close(net.forward(case.x[0], input_scale=scale), expected[0], dtype, 2e-5, 1e-12)
+    assert net.predict(case.x[:0]).shape == (0, case.sizes[-1])
+    close(net.activations(case.x, input_scale=scale)[-1], expected, dtype, 2e-5, 1e-12)
+
+
+@given(case=cases())
+def test_loss_and_gradient(backend, dtype, case):
+    net, judge = pair(case, dtype, backend)
+    arguments = case.x, case.y, case.weight
+    loss, gradient = net.loss_and_grad(*arguments, input_scale=case.input_scale)
+    expected, expected_gradient = judge.loss_and_grad(*arguments, input_scale=case.input_scale)
+    close(loss, expected, dtype, 1e-4, 1e-10)
+    close(gradient, expected_gradient, dtype, 1e-4, 1e-10)
+    # Each layer by itself as well, lest a large gradient hide a small one.
+    for ours, theirs in zip(
+        net.spec.unflatten(gradient), net.spec.unflatten(expected_gradient), strict=True
+    ):
+        close(ours[0], theirs[0], dtype, 1e-3, 1e-9)
+
+
+@given(case=cases())
+def test_evaluate(backend, dtype, case):
+    net, judge = pair(case, dtype, backend)
+    arguments = case.x, case.y, case.weight
+    options = {"metrics": ("accuracy", "mse", "mae"), "input_scale": case.input_scale}
+    actual, expected = net.evaluate(*arguments, **options), judge.evaluate(*arguments, **options)
+    for name in ("loss", "mse", "mae"):
+        close(actual[name], expected[name], dtype, 1e-4, 1e-10)
+    # In float32, outputs that are equal but for rounding may be ranked otherwise, in two rows say.
+    weight = np.ones(len(case.x)) if case.weight is None else case.weight
+    slack = 2 * weight.max() / weight.sum() if dtype == "float32" else 0.0
+    assert abs(actual["accuracy"] - expected["accuracy"]) <= slack + 1e-6
+
+
+# Rates small enough that no net blows up, and rounding with it; epsilons large enough that an entry
+# whose gradient is nothing but rounding does not.
+OPTIMIZERS = [
+    mlpfast.SGD(0.005),
+    mlpfast.SGD(0.002, momentum=0.9),
+    mlpfast.SGD(0.003, momentum=0.5, nesterov=True),
+    mlpfast.Adam(0.01, epsilon=1e-2),
+    mlpfast.AdamW(0.01, epsilon=1e-2, weight_decay=0.1),
+    mlpfast.RMSprop(0.005, epsilon=1e-2),
+    mlpfast.RMSprop(0.002, epsilon=1e-2, momentum=0.8),
+]
+
+
+@given(
+    case=cases(),
+    optimizer=st.sampled_from(OPTIMIZERS),
+    batch_size=st.sampled_from([1, 2, 3, 5, 8, 16, 31, 32, 200]),
+    shuffle=st.booleans(),
+    l2=st.sampled_from([0.0, 0.1]),
+)
+def test_ten_steps(backend, dtype, case, optimizer, batch_size, shuffle, l2):
+    """Uneven last batches, batches larger than the data, row orders, every optimizer."""
+    case.reduction = "mean"  # a sum over rows would make the rates above too large
+    rows = slice(10 * batch_size)
+    case.x, case.y = case.x[rows], case.y[rows]
+    case.weight = None if case.weight is None else case.weight[rows]
+    epochs = 10 // -(-len(case.x) // batch_size)
+    # exp's gradients grow without bound, but for the loss that is made for it.
+    case.hidden = ["tanh" if name == "exp" else name for name in case.hidden]
+    if case.output == "exp" and case.loss != "poisson":
+        case.output = "softplus"
+    results = []
+    for net in pair(case, dtype, backend):
+        history = net.fit(
+            *(case.x, case.y),
+            sample_weight=case.weight,
+            input_scale=case.input_scale,
+            epochs=epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            shuffle=shuffle,
+            l2=l2,
+        )
+        assert len(history.epoch) == epochs
+        results.append((net.params, history.history["loss"]))
+    (actual, losses), (expected, expected_losses) = results
+    close(actual, expected, dtype, 1e-3, 1e-8)
+    close(losses, expected_losses, dtype, 1e-3, 1e-8)
+
+
+LARGE = [
+    # sizes, rows, batch: where blocking, chunks of rows and splitting over threads set in
+    ([300, 260, 130, 10], 300, 128),
+    ([4, 32, 16, 4], 5003, 5003),
+    ([2, 5, 1], 9001, 4000),
+    ([784, 50, 10], 70, 64),
+    ([5, 600, 3], 40, 33),
+    ([1, 1, 1], 2049, 1024),
+]
+
+
+@pytest.mark.parametrize(("sizes", "n", "batch_size"), LARGE)
+def test_large(sizes, n, batch_size, backend, dtype):
+    rng = np.random.default_rng(n)
+    x, y = rng.standard_normal((n, sizes[0])), rng.random((n, sizes[-1]))
+    judge = mlpfast.MLP(sizes, "tanh", "sigmoid", dtype=dtype, random_state=1, backend="numpy")
+    net = mlpfast.MLP(sizes, "tanh", "sigmoid", dtype=dtype, random_state=1, backend=backend)
+    close(net.predict(x), judge.predict(x), dtype, 2e-5, 1e-12)
+    report, expected = net.evaluate(x, y), judge.evaluate(x, y)
+    close(report["loss"], expected["loss"], dtype, 1e-4, 1e-10)
+    gradient, expected = net.loss_and_grad(x, y)[1], judge.loss_and_grad(x, y)[1]
+    close(gradient, expected, dtype, 1e-4, 1e-10)
+    for each in (net, judge):
+        each.fit(x, y, epochs=3, batch_size=batch_size, optimizer=mlpfast.SGD(0.1, momentum=0.9))
+    close(net.params, judge.params, dtype, 1e-3, 1e-8)
+
+
+def test_step_runs_forward(backend, dtype):
+    net = mlpfast.MLP(
+        *([2, 2, 1], "step", "step"),
+        dtype=dtype,
+        backend=backend,
+        init=([[[-2, 2], [-2, 2]], [[1], [1]]], [[3, -1], [-1]]),
+    )
+    x = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], np.uint8)
+    np.testing.assert_array_equal(net.predict(x), [[0], [1], [1], [0]])
+    assert net.evaluate(x, [0, 1, 1, 0])["accuracy"] == 1
+
+
+# ---------------------------------------------------------------------------- a row alone
+
+ALONE = [
+    ([13, 17, 5], 37),
+    ([784, 50, 100, 10], 9),
+    ([3, 1], 33),
+    ([30, 100, 5], 67),
+    ([1, 2, 1], 5),
+]
+
+
+@pytest.mark.parametrize("output", ["sigmoid", "softmax", "identity"])
+@pytest.mark.parametrize(("sizes", "n"), ALONE)
+def test_a_row_alone_gives_what_it_gives_in_a_batch(sizes, n, output, backend, dtype):
+    net = mlpfast.MLP(sizes, "gelu", output, dtype=dtype, random_state=0, backend=backend)
+    x = np.random.default_rng(n).standard_normal((n, sizes[0])).astype(dtype)
+    together = net.predict(x)
+    alone = np.array([net.predict(row) for row in x])
+    if backend.startswith("cpp"):
+        np.testing.assert_array_equal(alone, together)
+        np.testing.assert_array_equal(net.predict(x[n // 2 :]), together[n // 2 :])
+        np.testing.assert_array_equal(net.predict(x[::-1]), together[::-1])
+    else:  # a BLAS adds up in another order for another number of rows
+        close(alone, together, dtype, 1e-5, 1e-12)
+
+
+# ---------------------------------------------------------------------------- threads
+
+THREADED = {
+    "wide": ([300, 260, 130, 10], "relu", "softmax", "categorical_crossentropy", 500, 128, 2),
+    "narrow": ([4, 32, 16, 4], "tanh", "identity", "mse", 9973, 9973, 5),
+    "narrow, uneven": ([3, 7, 1], "gelu", "sigmoid", "binary_crossentropy", 3001, 1000, 3),
+    "xor": ([2, 5, 1], "sigmoid", "sigmoid", "squared_error", 4, 4, 300),
+}
+
+
+@pytest.mark.parametrize("name", THREADED)
+def test_threads_do_not_change_a_bit(name, backend, dtype, restore_threads):
+    if not backend.startswith("cpp"):
+        pytest.skip("the products run in a BLAS, whose threads mlpfast does not rule")
+    sizes, hidden, output, loss, n, batch_size, epochs = THREADED[name]
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((n, sizes[0])).astype(dtype)
+    y = rng.integers(0, sizes[-1], n) if "categorical" in loss else rng.random((n, sizes[-1]))
+    results = []
+    for count in (1, 2, 3, 8):
+        mlpfast.set_num_threads(count)
+        net = mlpfast.MLP(sizes, hidden, output, loss, dtype=dtype, random_state=0, backend=backend)
+        options = {"epochs": epochs, "batch_size": batch_size, "metrics": ("accuracy", "mae")}
+        history = net.fit(x, y, optimizer=mlpfast.Adam(0.01), **options).history
+        history["predictions"] = net.predict(x).tolist()
+        history["evaluation"] = net.evaluate(x, y)
+        history["gradient"] = net.loss_and_grad(x, y)[1].tolist()
+        results.append((net.params, history))
+    for params, history in results[1:]:
+        np.testing.assert_array_equal(params, results[0][0])
+        assert history == results[0][1]
+
+
+def test_the_same_run_twice_gives_the_same_bits(backend, dtype):
+    sizes, hidden, output, loss, n, batch_size, epochs = THREADED["narrow, uneven"]
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((n, sizes[0])), rng.random((n, sizes[-1]))
+    nets = [
+        mlpfast.MLP(sizes, hidden, output, loss, dtype=dtype, random_state=0, backend=backend)
+        for _ in range(2)
+    ]
+    for net in nets:
+        net.fit(x, y, epochs=epochs, batch_size=batch_size)
+    np.testing.assert_array_equal(nets[0].params, nets[1].params)
+
+
+# ---------------------------------------------------------------------------- what a run reports
+
+
+def start_run(backend, dtype, learning_rates, n=10, batch_size=4, orders=None, stop=0, y_scale=1.0):
+    """Run a small trainer; return the net, its first parameters, the report and the trainer."""
+    net = mlpfast.MLP([3, 5, 2], "tanh", dtype=dtype, random_state=0, backend=backend)
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((n, 3)).astype(dtype), rng.random((n, 2)).astype(dtype)
+    y *= y.dtype.type(y_scale)
+    engine = backends.load(backend)
+    trainer = engine.trainer(net.spec, net.params, mlpfast.SGD(0.1))
+    before = net.params.copy()
+    with np.errstate(all="ignore"):
+        report = trainer.run(
+            *(Data(x, y), orders, learning_rates, batch_size),
+            l2=0.0,
+            want_metrics=True,
+            stop=np.array([stop], np.uint8),
+        )
+    return net, before, report, trainer
+
+
+def test_report_of_a_whole_run(backend, dtype):
+    _, _, report, trainer = start_run(backend, dtype, [0.1, 0.1, 0.1])
+    assert report.status == "ok"
+    assert report.row == -1
+    assert report.totals.shape == (3, 5)
+    np.testing.assert_array_equal(report.totals[:, 1], 10)
+    assert trainer.steps == 9
+    assert (np.diff(report.totals[:, 0]) < 0).all()
+
+
+def test_a_stop_ends_the_run_at_the_batch(backend, dtype):
+    net, before, report, trainer = start_run(backend, dtype, [0.1] * 5, stop=1)
+    assert report.status == "interrupted"
+    assert report.totals.shape == (1, 5)
+    assert report.totals[0, 1] == 4  # the rows of one batch
+    assert trainer.steps == 1
+    assert (net.params != before).all()
+    judge = start_run("numpy", dtype, [0.1] * 5, stop=1)[0]
+    close(net.params, judge.params, dtype, 1e-4, 1e-10)
+
+
+def test_divergence_keeps_the_weights_from_before_the_epoch(backend, dtype):
+    """Epoch 2 of 5 diverges; the parameters are those that epochs 0 and 1 left."""
+    huge = float(np.finfo(dtype).max) / 2
+    net, _, report, _ = start_run(backend, dtype, [0.1, 0.05, huge, 0.1, 0.1])
+    assert report.status == "diverged"
+    assert report.totals.shape == (2, 5)
+    good = start_run(backend, dtype, [0.1, 0.05])[0]
+    np.testing.assert_array_equal(net.params, good.params)
+
+
+def test_divergence_in_the_last_update_is_seen(backend, dtype):
+    """The loss before the update is finite, the weights after it are not."""
+    huge = float(np.finfo(dtype).max) / 2
+    net, before, report, _ = start_run(backend, dtype, [huge], batch_size=10, y_scale=1e3)
+    assert report.status == "diverged"
+    assert report.totals.shape == (0, 5)
+    np.testing.assert_array_equal(net.params, before)
+
+
+def test_natural_order_is_the_order_of_a_range(backend, dtype):
+    orders = np.tile(np.arange(10), (3, 1))
+    natural = start_run(backend, dtype, [0.1] * 3)
+    explicit = start_run(backend, dtype, [0.1] * 3, orders=orders)
+    np.testing.assert_array_equal(natural[0].params, explicit[0].params)
+    np.testing.assert_array_equal(natural[2].totals, explicit[2].totals)
+
+
+def test_each_epoch_has_its_order(backend, dtype):
+    rng = np.random.default_rng(5)
+    orders = np.stack([rng.permutation(10) for _ in range(3)])
+    together = start_run(backend, dtype, [0.1, 0.2, 0.3], orders=orders)[0]
+    judge = start_run("numpy", dtype, [0.1, 0.2, 0.3], orders=orders)[0]
+    close(together.params, judge.params, dtype, 1e-3, 1e-8)
+    natural = start_run(backend, dtype, [0.1, 0.2, 0.3])[0]
+    assert np.abs(natural.params - together.params).max() > 1e-4
+
+
+def test_batches_of_another_size_later(backend, dtype):
+    """A trainer's scratch memory follows the batch size, both up and down."""
+    results = []
+    for name in (backend, "numpy"):
+        net = mlpfast.MLP([3, 5, 2], "tanh", dtype=dtype, random_state=0, backend=name)
+        rng = np.random.default_rng(0)
+        x, y = rng.standard_normal((50, 3)), rng.random((50, 2))
+        for batch_size in (4, 50, 1, 17):
+            net.fit(x, y, batch_size=batch_size, epochs=2, shuffle=False)
+        results.append(net.params)
+    close(*results, dtype, 1e-3, 1e-8)
