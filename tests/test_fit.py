@@ -499,6 +499,15 @@ def test_ctrl_c_ends_at_the_epoch_of_a_callback(backend, validate):
     assert net.fit(x, y, epochs=2).stop_reason == "finished"
 
 
+def test_an_interrupt_in_the_last_epoch_is_not_lost(backend):
+    net = mlpfast.MLP([2, 3, 1], random_state=0, backend=backend)
+    X, Y = mlpfast.datasets.xor()
+    with pytest.warns(RuntimeWarning, match="training was interrupted in epoch 0"):
+        h = net.fit(X, Y, callbacks=[lambda *_: signal.raise_signal(signal.SIGINT)])
+    assert h.stop_reason == "interrupted"
+    assert h.epoch == [0]
+
+
 # A fit that would never end, interrupted from outside: a small net has all its epochs in one call
 # of the backend, which must look at the flag itself. The parent sends the signal when the fit has
 # begun, which the child tells it by its first call to the schedule.

@@ -11,10 +11,11 @@ from mlpfast.callbacks import (
     ModelCheckpoint,
 )
 from mlpfast.config import get_num_threads, set_num_threads, show_config
+from mlpfast.history import History
 from mlpfast.model import MLP
 from mlpfast.schedules import CosineDecay, ExponentialDecay, ReduceOnPlateau, StepDecay
 from mlpfast.spec import SGD, Adam, AdamW, NetSpec, Optimizer, RMSprop
-from mlpfast.training import History, TrainingDiverged
+from mlpfast.training import TrainingDiverged
 
 __all__ = [
     "MLP",

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from mlpfast.spec import check_choice, check_int, check_real
 
 if TYPE_CHECKING:
+    from mlpfast.history import History
     from mlpfast.model import MLP
-    from mlpfast.training import History
 
 
 class Callback:

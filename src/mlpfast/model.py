@@ -12,10 +12,10 @@ import numpy as np
 from mlpfast import backends, training
 from mlpfast.backends.base import Array, Data, Trainer
 from mlpfast.callbacks import Callback
+from mlpfast.history import History, check_metrics, summarize
 from mlpfast.initializers import assign, initialize, random_source
 from mlpfast.kernels import check_out
 from mlpfast.spec import NetSpec, Optimizer, check_optimizer, check_real
-from mlpfast.training import History
 from mlpfast.validation import as_array, as_finite, check_data, check_x
 
 _ALIGNMENT = 64
@@ -267,10 +267,10 @@ class MLP:
         "accuracy" compares the largest output with the largest target, or with one output
         both with 0.5. Also "mse" and "mae".
         """
-        names = training.check_metrics(metrics)
+        names = check_metrics(metrics)
         data = check_data(self.spec, X, Y, sample_weight, input_scale)
         totals = self._backend.evaluate(self.spec, self._params, data)
-        columns = training.summarize(self.spec, totals[None], names)
+        columns = summarize(self.spec, totals[None], names)
         return {name: values[0] for name, values in columns.items()}
 
     # ------------------------------------------------------------------ learning
@@ -341,7 +341,7 @@ class MLP:
         """
         self._check_trainable()
         rule = check_optimizer(optimizer)
-        names = training.check_metrics(metrics)
+        names = check_metrics(metrics)
         trainer = self._trainer_for(rule)
         # A trainer that looks at the rows as it reads them spares a pass over X.
         data = check_data(

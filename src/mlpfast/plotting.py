@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlpfast.training import History
+    from mlpfast.history import History
 
 _LABELS = {
     "loss": "loss",

@@ -10,8 +10,8 @@ from mlpfast.callbacks import Callback
 from mlpfast.spec import check_int
 
 if TYPE_CHECKING:
+    from mlpfast.history import History
     from mlpfast.model import MLP
-    from mlpfast.training import History
 
 
 class ProgressLines(Callback):

@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlpfast.backends.base import TOTALS, Array, Data, Report
+from mlpfast.backends.base import Array, Data, Report
 from mlpfast.callbacks import Callback, as_callback
+from mlpfast.history import History, summarize
 from mlpfast.progress import progress_of
 from mlpfast.spec import NetSpec, Optimizer, check_choice, check_int, check_real
 from mlpfast.validation import not_finite
 
 if TYPE_CHECKING:
     from mlpfast.model import MLP
-
-METRICS = {"accuracy": "correct", "mse": "squared_error", "mae": "absolute_error"}
 
 # Nets up to this size may train many epochs in one call of a backend, which then keeps a copy of
 # the state to fall back to; larger nets gain nothing from it.
@@ -32,55 +31,6 @@ _EPOCHS_A_CALL = 1 << 16
 
 class TrainingDiverged(ArithmeticError):
     """The loss or a weight became NaN or infinite; the net keeps its last good weights."""
-
-
-class History:
-    """What happened in a fit.
-
-    Attributes
-    ----------
-    history : dict of str to list of float
-        A list with one entry an epoch: "loss", the metrics, and with validation data "val_loss"
-        and so on. "loss" is the mean over the epoch of the loss before each update (without the
-        l2 term); for ``reduction="sum"`` the sum.
-    epoch : list of int
-        Numbers of the epochs, counted from 0.
-    stop_reason : str
-        "finished", "callback", "interrupted" or "diverged".
-    """
-
-    def __init__(self) -> None:
-        self.history: dict[str, list[float]] = {}
-        self.epoch: list[int] = []
-        self.stop_reason = "finished"
-
-    def extend(self, columns: dict[str, list[float]]) -> None:
-        """Enter the figures of some epochs, all columns being of one length."""
-        done = len(self.epoch)
-        for name, values in columns.items():
-            self.history.setdefault(name, []).extend(values)
-        self.epoch.extend(range(done, len(self.history["loss"])))
-
-    def __repr__(self) -> str:
-        last = ", ".join(f"{k}={v[-1]:.4g}" for k, v in self.history.items() if v)
-        return f"<History of {len(self.epoch)} epochs, {self.stop_reason}: {last}>"
-
-
-def summarize(spec: NetSpec, totals: Array, metrics: Sequence[str]) -> dict[str, list[float]]:
-    """Turn rows of `TOTALS` (n, 5) into the figures a user sees, n of each."""
-    weight = totals[:, TOTALS.index("weight")].copy()
-    weight[weight == 0] = 1.0
-    loss = totals[:, TOTALS.index("loss")]
-    columns = {"loss": (loss if spec.reduction == "sum" else loss / weight).tolist()}
-    for name in metrics:
-        columns[name] = (totals[:, TOTALS.index(METRICS[name])] / weight).tolist()
-    return columns
-
-
-def check_metrics(metrics: Iterable[str]) -> tuple[str, ...]:
-    """Return the names as a tuple if each is one of `METRICS`."""
-    names = (metrics,) if isinstance(metrics, str) else tuple(metrics)
-    return tuple(check_choice("metrics", name, tuple(METRICS)) for name in names)
 
 
 @contextmanager
@@ -149,7 +99,7 @@ def fit(
             for watcher in watchers:
                 begun.append(watcher)
                 watcher.on_train_begin(net)
-            while len(history.epoch) < epochs and history.stop_reason == "finished":
+            while len(history.epoch) < epochs and history.stop_reason == "finished" and not stop[0]:
                 first = len(history.epoch)
                 count = min(block, epochs - first)
                 report = trainer.run(
@@ -162,23 +112,16 @@ def fit(
                     stop=stop,
                 )
                 _take_in(net, data, history, report, metrics, on_nonfinite)
-                if not one_by_one or not len(report.totals):
+                if not one_by_one or report.status != "ok":
                     continue
-                logs = {name: values[-1] for name, values in history.history.items()}
-                if validation is not None and report.status == "ok":
-                    totals = net._backend.evaluate(net.spec, net.params, validation)
-                    for name, values in summarize(net.spec, totals[None], metrics).items():
-                        logs["val_" + name] = values[0]
-                        history.history.setdefault("val_" + name, []).extend(values)
-                if observe and report.status == "ok":
+                logs = _logs(net, history, validation, metrics)
+                if observe:
                     observe(logs)
                 for watcher in watchers:
-                    if watcher.on_epoch_end(net, first, logs) is True and (
-                        history.stop_reason == "finished"
-                    ):
+                    if watcher.on_epoch_end(net, first, logs) is True:
                         history.stop_reason = "callback"
-                if stop[0] and history.stop_reason == "finished":
-                    _interrupted(history)
+            if stop[0] and history.stop_reason != "interrupted":
+                _interrupted(history)
         finally:
             for watcher in reversed(begun):
                 watcher.on_train_end(net, history)
@@ -217,6 +160,17 @@ def _take_in(
                 "or scaled inputs, or on_nonfinite='stop' to stop without an error"
             )
         history.stop_reason = "diverged"
+
+
+def _logs(
+    net: MLP, history: History, validation: Data | None, metrics: Sequence[str]
+) -> dict[str, float]:
+    """Return the figures of the last epoch, those on the validation data among them."""
+    if validation is not None:
+        totals = net._backend.evaluate(net.spec, net.params, validation)
+        for name, values in summarize(net.spec, totals[None], metrics).items():
+            history.history.setdefault("val_" + name, []).extend(values)
+    return {name: values[-1] for name, values in history.history.items()}
 
 
 def _interrupted(history: History) -> None:

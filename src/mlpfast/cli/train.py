@@ -19,11 +19,12 @@ from mlpfast.cli.errors import UsageError
 from mlpfast.cli.job import Job, compare, train
 from mlpfast.cli.report import introduction, report
 from mlpfast.cli.source import Model
+from mlpfast.history import History
 from mlpfast.model import MLP
 from mlpfast.plotting import plot_history, require_matplotlib
 from mlpfast.spec import OPTIMIZERS, REQUIRED_OUTPUT, Optimizer
 from mlpfast.tables import Table
-from mlpfast.training import History, TrainingDiverged
+from mlpfast.training import TrainingDiverged
 
 #: Updates that make a fair number of epochs by default, and the limits to that number.
 _UPDATES, _FEWEST, _MOST = 2000, 10, 500

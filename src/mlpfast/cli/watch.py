@@ -10,8 +10,8 @@ from mlpfast.backends.base import Array
 from mlpfast.callbacks import Callback
 
 if TYPE_CHECKING:
+    from mlpfast.history import History
     from mlpfast.model import MLP
-    from mlpfast.training import History
 
 _LINES = 10
 #: A line is also due when the last one is this long ago.

@@ -1,0 +1,59 @@
+"""What happened in a fit: the figures of each epoch, and how they come out of a backend's sums."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from mlpfast.backends.base import TOTALS, Array
+from mlpfast.spec import NetSpec, check_choice
+
+METRICS = {"accuracy": "correct", "mse": "squared_error", "mae": "absolute_error"}
+
+
+class History:
+    """What happened in a fit.
+
+    Attributes
+    ----------
+    history : dict of str to list of float
+        A list with one entry an epoch: "loss", the metrics, and with validation data "val_loss"
+        and so on. "loss" is the mean over the epoch of the loss before each update (without the
+        l2 term); for ``reduction="sum"`` the sum.
+    epoch : list of int
+        Numbers of the epochs, counted from 0.
+    stop_reason : str
+        "finished", "callback", "interrupted" or "diverged".
+    """
+
+    def __init__(self) -> None:
+        self.history: dict[str, list[float]] = {}
+        self.epoch: list[int] = []
+        self.stop_reason = "finished"
+
+    def extend(self, columns: dict[str, list[float]]) -> None:
+        """Enter the figures of some epochs, all columns being of one length."""
+        done = len(self.epoch)
+        for name, values in columns.items():
+            self.history.setdefault(name, []).extend(values)
+        self.epoch.extend(range(done, len(self.history["loss"])))
+
+    def __repr__(self) -> str:
+        last = ", ".join(f"{k}={v[-1]:.4g}" for k, v in self.history.items() if v)
+        return f"<History of {len(self.epoch)} epochs, {self.stop_reason}: {last}>"
+
+
+def summarize(spec: NetSpec, totals: Array, metrics: Sequence[str]) -> dict[str, list[float]]:
+    """Turn rows of `TOTALS` (n, 5) into the figures a user sees, n of each."""
+    weight = totals[:, TOTALS.index("weight")].copy()
+    weight[weight == 0] = 1.0
+    loss = totals[:, TOTALS.index("loss")]
+    columns = {"loss": (loss if spec.reduction == "sum" else loss / weight).tolist()}
+    for name in metrics:
+        columns[name] = (totals[:, TOTALS.index(METRICS[name])] / weight).tolist()
+    return columns
+
+
+def check_metrics(metrics: Iterable[str]) -> tuple[str, ...]:
+    """Return the names as a tuple if each is one of `METRICS`."""
+    names = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+    return tuple(check_choice("metrics", name, tuple(METRICS)) for name in names)
