@@ -503,7 +503,7 @@ def test_an_interrupt_in_the_last_epoch_is_not_lost(backend):
     net = mlpfast.MLP([2, 3, 1], random_state=0, backend=backend)
     X, Y = mlpfast.datasets.xor()
     with pytest.warns(RuntimeWarning, match="training was interrupted in epoch 0"):
-        h = net.fit(X, Y, callbacks=[lambda *_: signal.raise_signal(signal.SIGINT)])
+        h = net.fit(X, Y, callbacks=[press_ctrl_c])
     assert h.stop_reason == "interrupted"
     assert h.epoch == [0]
 

@@ -5,6 +5,12 @@
 
 #include "spec.hpp"
 
+#if defined(__GNUC__)
+#define MLPFAST_PREFETCH(address) __builtin_prefetch(address, 0, 2)
+#else
+#define MLPFAST_PREFETCH(address) ((void)(address))
+#endif
+
 namespace mlpfast {
 
 enum class InputType { f32, f64, u8 };
@@ -21,6 +27,24 @@ struct Data {
   ptrdiff_t n = 0;
 
   const char* row(ptrdiff_t i) const { return x + i * x_stride; }
+};
+
+// Some rows of the data, in some order.
+template <class T>
+struct Batch {
+  const Data<T>* data = nullptr;
+  const int64_t* order = nullptr;  // or null
+  ptrdiff_t first = 0, rows = 0;
+
+  ptrdiff_t row(ptrdiff_t i) const { return order ? ptrdiff_t(order[first + i]) : first + i; }
+  // Factor that makes the reduced loss of a summed one; 0 where all weights are 0.
+  double scale(bool mean) const {
+    if (!mean) return 1.0;
+    double weight = data->weight ? 0.0 : double(rows);
+    if (data->weight)
+      for (ptrdiff_t i = 0; i < rows; ++i) weight += double(data->weight[row(i)]);
+    return weight > 0 ? 1.0 / weight : 0.0;
+  }
 };
 
 // Writes row i of x, times the scale; returns whether it is finite.
@@ -47,6 +71,16 @@ void read_target(const Data<T>& data, ptrdiff_t i, T* to, ptrdiff_t n_out) {
     for (ptrdiff_t j = 0; j < n_out; ++j) to[j] = T(0);
     to[data.labels[i]] = T(1);
   }
+}
+
+// Asks for row i of x to be brought into the cache.
+template <class T>
+void prefetch_row(const Data<T>& data, ptrdiff_t i, ptrdiff_t n_in) {
+  const ptrdiff_t element = data.x_type == InputType::u8    ? 1
+                            : data.x_type == InputType::f32 ? 4
+                                                            : 8;
+  const char* row = data.row(i);
+  for (ptrdiff_t offset = 0; offset < n_in * element; offset += 64) MLPFAST_PREFETCH(row + offset);
 }
 
 }  // namespace mlpfast

@@ -111,7 +111,7 @@ void layer_backward(const Kernels<T>& kernels, const LayerArrays<T>& layer, cons
     const Range mine = share(ptrdiff_t(shape.panels.size()), team.index, team.count);
     for (ptrdiff_t p = mine.begin; p < mine.end; ++p) {
       const Panel& panel = shape.panels[size_t(p)];
-      net.weight_gradient(1, n, {0, n_in}, panel, nullptr,
+      net.weight_gradient(1, n, {0, n_in}, panel,
                           gradient + shape.packed_w + panel.col * shape.in_padded, false, ws);
       net.bias_gradient(1, n, panel, gradient + shape.packed_b + panel.col, false, ws);
     }

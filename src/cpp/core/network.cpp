@@ -73,16 +73,17 @@ Workspace<T> Network<T>::bind(const Arena& arena, const std::vector<ptrdiff_t>& 
 }
 
 template <class T>
-ptrdiff_t Network<T>::gather(const Data<T>& data, const int64_t* order, ptrdiff_t first, Range rows,
-                             T scale, const Workspace<T>& ws, T* x) const {
-  ptrdiff_t bad = -1;
+ptrdiff_t Network<T>::gather(const Batch<T>& batch, Range rows, ptrdiff_t base, T scale,
+                             const Workspace<T>& ws) const {
+  const Data<T>& data = *batch.data;
   const ptrdiff_t n_in = spec.sizes.front(), n_out = spec.sizes.back();
+  ptrdiff_t bad = -1;
   for (ptrdiff_t i = rows.begin; i < rows.end; ++i) {
-    const ptrdiff_t row = order ? ptrdiff_t(order[first + i]) : first + i;
-    if (!read_row(kernels, data, row, x + i * layout.ld_input, n_in) && bad < 0) bad = row;
-    read_target(data, row, ws.target + i * last().ld, n_out);
-    ws.weight[i] = data.weight ? data.weight[row] : T(1);
-    ws.row_scale[i] = ws.weight[i] * scale;
+    const ptrdiff_t row = batch.row(i), to = i - base;
+    if (!read_row(kernels, data, row, ws.x + to * layout.ld_input, n_in) && bad < 0) bad = row;
+    read_target(data, row, ws.target + to * last().ld, n_out);
+    ws.weight[to] = data.weight ? data.weight[row] : T(1);
+    ws.row_scale[to] = ws.weight[to] * scale;
   }
   return bad;
 }
@@ -223,12 +224,11 @@ void Network<T>::derive_whole_rows(size_t l, Range rows, const Workspace<T>& ws)
 }
 
 template <class T>
-void Network<T>::weight_gradient(size_t l, ptrdiff_t rows, Range inputs, const Panel& panel,
-                                 const T* x, T* out, bool accumulate,
-                                 const Workspace<T>& ws) const {
+void Network<T>::weight_gradient(size_t l, ptrdiff_t rows, Range inputs, const Panel& panel, T* out,
+                                 bool accumulate, const Workspace<T>& ws) const {
   const Layer& layer = layout.layers[l];
   Gemm<T> g;
-  g.a = input_of(l, x, ws) + inputs.begin;
+  g.a = input_of(l, ws) + inputs.begin;
   g.a_row = 1;
   g.a_col = ld_input_of(l);
   g.b = ws.layers[l].d + panel.col;

@@ -59,10 +59,10 @@ class Network {
   std::vector<ptrdiff_t> reserve(Arena& arena, ptrdiff_t rows, bool training) const;
   Workspace<T> bind(const Arena& arena, const std::vector<ptrdiff_t>& offsets, bool training) const;
 
-  // Reads rows `order[first + i]` (or first + i) for i in `rows` into the workspace; returns the
-  // first row that is not finite, or -1. `row_scale` becomes the weight times `scale`.
-  ptrdiff_t gather(const Data<T>& data, const int64_t* order, ptrdiff_t first, Range rows, T scale,
-                   const Workspace<T>& ws, T* x) const;
+  // Reads the given rows of a batch into the workspace, row i to place i - base; returns the first
+  // that is not finite, or -1. The factor on a row's deltas becomes its weight times `scale`.
+  ptrdiff_t gather(const Batch<T>& batch, Range rows, ptrdiff_t base, T scale,
+                   const Workspace<T>& ws) const;
 
   // Output of layer l for some rows and panels; `in` (rows, ld_in) may be the caller's own array.
   void forward(size_t l, const WeightView<T>& w, const T* in, ptrdiff_t ld_in, Range rows,
@@ -84,14 +84,14 @@ class Network {
   void transpose_strip(size_t l, const T* packed, const Panel& strip, T* to) const;
 
   // out (inputs.size(), panel.width) = or += x^T delta over the first `rows` rows.
-  void weight_gradient(size_t l, ptrdiff_t rows, Range inputs, const Panel& panel, const T* x,
-                       T* out, bool accumulate, const Workspace<T>& ws) const;
+  void weight_gradient(size_t l, ptrdiff_t rows, Range inputs, const Panel& panel, T* out,
+                       bool accumulate, const Workspace<T>& ws) const;
   void bias_gradient(size_t l, ptrdiff_t rows, const Panel& panel, T* out, bool accumulate,
                      const Workspace<T>& ws) const;
 
-  // The input of layer l's product within a workspace, given that of layer 0.
-  const T* input_of(size_t l, const T* x, const Workspace<T>& ws) const {
-    return l ? ws.layers[l - 1].a : x;
+  // The input of layer l's product within a workspace.
+  const T* input_of(size_t l, const Workspace<T>& ws) const {
+    return l ? ws.layers[l - 1].a : ws.x;
   }
   ptrdiff_t ld_input_of(size_t l) const { return l ? layout.layers[l - 1].ld : layout.ld_input; }
 };

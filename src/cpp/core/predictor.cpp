@@ -16,7 +16,7 @@ bool Predictor<T>::run(const T* flat, const T* x, ptrdiff_t n, T* out) {
   const Network<T>& net = *net_;
   for (size_t l = 0; l < net.depth(); ++l) {
     const Layer& layer = net.layout.layers[l];
-    net.forward(l, flat_view(layer, flat), net.input_of(l, x, ws_),
+    net.forward(l, flat_view(layer, flat), l ? net.input_of(l, ws_) : x,
                 l ? net.ld_input_of(l) : layer.n_in, {0, n}, {0, ptrdiff_t(layer.panels.size())},
                 ws_);
   }

@@ -50,7 +50,7 @@ class ForwardPass {
           const Layer& layer = net_.layout.layers[l];
           const WeightView<T> w = packed_ ? packed_view(layer, static_cast<const T*>(packed_))
                                           : flat_view(layer, flat_);
-          net_.forward(l, w, net_.input_of(l, x, ws), l ? net_.ld_input_of(l) : ld,
+          net_.forward(l, w, l ? net_.input_of(l, ws) : x, l ? net_.ld_input_of(l) : ld,
                        {0, rows.size()}, {0, ptrdiff_t(layer.panels.size())}, ws);
         }
         f(b, rows, ws);
@@ -110,7 +110,7 @@ Totals evaluate(const Network<T>& net, const T* flat, const Data<T>& data, int t
   ForwardPass<T> pass(net, flat, data.n, threads);
   std::vector<Totals> parts(size_t(pass.blocks()));
   const auto read = [&](Range rows, const Workspace<T>& ws, ptrdiff_t&) {
-    net.gather(data, nullptr, rows.begin, {0, rows.size()}, T(1), ws, ws.x);
+    net.gather({&data, nullptr, 0, data.n}, rows, rows.begin, T(1), ws);
     return static_cast<const T*>(ws.x);
   };
   pass.run(read, [&](ptrdiff_t block, Range rows, const Workspace<T>& ws) {
@@ -130,12 +130,13 @@ Totals loss_and_grad(const Network<T>& net, const T* flat, const Data<T>& data, 
   arena.commit();
   State<T> state{arena.at<T>(w), nullptr, nullptr};
   pack(net.layout, flat, state.w);
-  Stepper<T> stepper(net, data.n, threads, false);
-  run_in_team(stepper.team_size(), [&](const Team& team) {
-    stepper.step(team, {&data, nullptr, 0, data.n}, state, nullptr, 0, 0, false);
-  });
-  unpack(net.layout, stepper.gradient(), grad);
-  return stepper.totals();
+  const std::unique_ptr<Plan<T>> plan = make_plan(net, data.n, threads, false);
+  Step<T> step;
+  step.batch = {&data, nullptr, 0, data.n};
+  step.state = state;
+  run_in_team(plan->team_size(), [&](const Team& team) { plan->step(team, step); });
+  unpack(net.layout, plan->gradient(), grad);
+  return plan->totals();
 }
 
 #define MLPFAST_INSTANTIATE(T)                                                 \

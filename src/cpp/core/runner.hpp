@@ -1,7 +1,7 @@
 // Running a net on many rows, or one: predictions, totals of a data set, one gradient.
 #pragma once
 
-#include "stepper.hpp"
+#include "plan.hpp"
 
 namespace mlpfast {
 

@@ -29,8 +29,8 @@ template <class T>
 RunResult Trainer<T>::run(const RunArgs<T>& args, T* flat) {
   const Layout& layout = net_->layout;
   const ptrdiff_t rows = std::min(args.batch_size, args.data.n);
-  if (!stepper_ || !stepper_->fits(rows, args.threads))
-    stepper_ = std::make_unique<Stepper<T>>(*net_, rows, args.threads, true);
+  if (!plan_ || !plan_->fits(rows, args.threads))
+    plan_ = make_plan(*net_, rows, args.threads, true);
 
   // With several epochs, a copy of the state to begin again from: a run is repeatable to the bit,
   // so the state after any epoch can be had once more.
@@ -67,7 +67,7 @@ RunResult Trainer<T>::run_epochs(const RunArgs<T>& args, ptrdiff_t epochs) {
   RunResult result;
   result.totals.reserve(size_t(epochs) + 1);
   go_on_ = true;
-  run_in_team(stepper_->team_size(), [&](const Team& team) { train(team, args, epochs, result); });
+  run_in_team(plan_->team_size(), [&](const Team& team) { train(team, args, epochs, result); });
   return result;
 }
 
@@ -102,14 +102,20 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
       // done.
       if (leads) optimizer_.begin_step(++steps_, lr, args.l2);
       team.sync();
-      stepper_->step(team, {&args.data, order, first, rows}, state_, &optimizer_, lr, args.l2,
-                     args.want_metrics);
+      const ptrdiff_t after = first + rows;
+      plan_->step(team, {{&args.data, order, first, rows},
+                         {&args.data, order, after, std::min(args.batch_size, n - after)},
+                         state_,
+                         &optimizer_,
+                         lr,
+                         args.l2,
+                         args.want_metrics});
       if (leads) {
-        sum.add(stepper_->totals());
-        if (stepper_->bad_row() >= 0) {
+        sum.add(plan_->totals());
+        if (plan_->bad_row() >= 0) {
           result.status = Status::bad_input;
-          result.bad_row = stepper_->bad_row();
-        } else if (!std::isfinite(stepper_->totals().loss)) {
+          result.bad_row = plan_->bad_row();
+        } else if (!std::isfinite(plan_->totals().loss)) {
           result.status = Status::diverged;
         } else if (must_stop() && !(e + 1 == epochs && first + rows == n)) {
           result.status = Status::interrupted;

@@ -4,7 +4,7 @@
 #include <functional>
 #include <memory>
 
-#include "stepper.hpp"
+#include "plan.hpp"
 
 namespace mlpfast {
 
@@ -58,7 +58,7 @@ class Trainer {
   Arena arena_;
   State<T> state_;
   int64_t steps_ = 0;
-  std::unique_ptr<Stepper<T>> stepper_;
+  std::unique_ptr<Plan<T>> plan_;
   bool go_on_ = true;  // written by member 0 before a sync, read by all after it
 };
 

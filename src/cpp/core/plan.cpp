@@ -1,0 +1,53 @@
+// What the plans have in common, and the choice between them.
+#include "plan.hpp"
+
+#include <algorithm>
+
+#include "narrow_plan.hpp"
+#include "wide_plan.hpp"
+
+namespace mlpfast {
+namespace {
+
+// Nets of up to this many parameters take the narrow plan: a gradient for each group of rows then
+// costs little beside the work on the group.
+constexpr ptrdiff_t kNarrowParams = 32768;
+// Below about ten microseconds of work, waking threads and waiting for them costs more.
+constexpr double kFlopsWorthAThread = 1e6;
+
+}  // namespace
+
+template <class T>
+Plan<T>::Plan(const Network<T>& net, ptrdiff_t rows, int threads)
+    : net_(net), rows_(rows), threads_(threads) {
+  const double worth = net.flops_training() * double(rows) / kFlopsWorthAThread;
+  team_size_ = int(std::max(1.0, std::min(double(threads), worth)));
+}
+
+template <class T>
+void Plan<T>::update(const Network<T>& net, const Step<T>& step, ptrdiff_t at, const T* g,
+                     ptrdiff_t n, bool is_weight) {
+  const State<T>& s = step.state;
+  step.optimizer->update(net.kernels, s.w + at, s.m ? s.m + at : nullptr, s.v ? s.v + at : nullptr,
+                         g, n, is_weight);
+}
+
+template <class T>
+void Plan<T>::take_first_bad(const ptrdiff_t* rows, size_t n) {
+  for (size_t i = 0; i < n && bad_row_ < 0; ++i) bad_row_ = rows[i];
+}
+
+template <class T>
+std::unique_ptr<Plan<T>> make_plan(const Network<T>& net, ptrdiff_t rows, int threads, bool fused) {
+  if (net.layout.n_params <= kNarrowParams)
+    return std::make_unique<NarrowPlan<T>>(net, rows, threads);
+  return std::make_unique<WidePlan<T>>(net, rows, threads, fused);
+}
+
+#define MLPFAST_INSTANTIATE(T) \
+  template class Plan<T>;      \
+  template std::unique_ptr<Plan<T>> make_plan(const Network<T>&, ptrdiff_t, int, bool);
+MLPFAST_INSTANTIATE(float)
+MLPFAST_INSTANTIATE(double)
+
+}  // namespace mlpfast

@@ -1,0 +1,75 @@
+// How the gradient of a batch is computed and turned into a step: the interface of the two plans.
+//
+// A plan is made for a net, a batch size and a number of threads. Which one it is and how it cuts
+// up the work depends on the first two alone, so that the threads do not change the result.
+#pragma once
+
+#include <memory>
+
+#include "network.hpp"
+#include "optimizer.hpp"
+#include "thread_pool.hpp"
+
+namespace mlpfast {
+
+// Parameters and moments, packed; m and v may be null.
+template <class T>
+struct State {
+  T* w = nullptr;
+  T* m = nullptr;
+  T* v = nullptr;
+};
+
+// What is to be done with a batch.
+template <class T>
+struct Step {
+  Batch<T> batch;
+  Batch<T> next;  // rows that will be wanted soon; none at the end of an epoch
+  State<T> state;
+  // Moves the state, with begin_step done; null leaves the gradient in Plan::gradient().
+  const Optimizer<T>* optimizer = nullptr;
+  double lr = 0, l2 = 0;
+  bool want_metrics = false;
+};
+
+template <class T>
+class Plan {
+ public:
+  virtual ~Plan() = default;
+
+  // Called by every member of a team of at most team_size(), all with the same step.
+  virtual void step(const Team& team, const Step<T>& step) = 0;
+
+  bool fits(ptrdiff_t rows, int threads) const { return rows == rows_ && threads == threads_; }
+  // Threads that are worth waking for a batch of the planned size.
+  int team_size() const { return team_size_; }
+
+  // Of the last step. `totals` and `bad_row`, the first row of x that is not finite or -1, are for
+  // member 0 at once, and for all after a sync, as is the packed gradient.
+  const Totals& totals() const { return totals_; }
+  ptrdiff_t bad_row() const { return bad_row_; }
+  const T* gradient() const { return gradients_; }
+
+ protected:
+  Plan(const Network<T>& net, ptrdiff_t rows, int threads);
+
+  // One update of `n` parameters from offset `at` on, by gradient g.
+  static void update(const Network<T>& net, const Step<T>& step, ptrdiff_t at, const T* g,
+                     ptrdiff_t n, bool is_weight);
+  void take_first_bad(const ptrdiff_t* rows, size_t n);
+
+  const Network<T>& net_;
+  const ptrdiff_t rows_;
+  const int threads_;
+  int team_size_;
+  Arena arena_;
+  T* gradients_ = nullptr;
+  Totals totals_;
+  ptrdiff_t bad_row_ = -1;
+};
+
+// `fused`: every step will have an optimizer, so that a gradient need not be kept.
+template <class T>
+std::unique_ptr<Plan<T>> make_plan(const Network<T>& net, ptrdiff_t rows, int threads, bool fused);
+
+}  // namespace mlpfast
