@@ -5,12 +5,6 @@
 
 #include "spec.hpp"
 
-#if defined(__GNUC__)
-#define MLPFAST_PREFETCH(address) __builtin_prefetch(address, 0, 2)
-#else
-#define MLPFAST_PREFETCH(address) ((void)(address))
-#endif
-
 namespace mlpfast {
 
 enum class InputType { f32, f64, u8 };
@@ -71,16 +65,6 @@ void read_target(const Data<T>& data, ptrdiff_t i, T* to, ptrdiff_t n_out) {
     for (ptrdiff_t j = 0; j < n_out; ++j) to[j] = T(0);
     to[data.labels[i]] = T(1);
   }
-}
-
-// Asks for row i of x to be brought into the cache.
-template <class T>
-void prefetch_row(const Data<T>& data, ptrdiff_t i, ptrdiff_t n_in) {
-  const ptrdiff_t element = data.x_type == InputType::u8    ? 1
-                            : data.x_type == InputType::f32 ? 4
-                                                            : 8;
-  const char* row = data.row(i);
-  for (ptrdiff_t offset = 0; offset < n_in * element; offset += 64) MLPFAST_PREFETCH(row + offset);
 }
 
 }  // namespace mlpfast

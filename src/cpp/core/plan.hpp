@@ -24,7 +24,6 @@ struct State {
 template <class T>
 struct Step {
   Batch<T> batch;
-  Batch<T> next;  // rows that will be wanted soon; none at the end of an epoch
   State<T> state;
   // Moves the state, with begin_step done; null leaves the gradient in Plan::gradient().
   const Optimizer<T>* optimizer = nullptr;

@@ -102,14 +102,9 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
       // done.
       if (leads) optimizer_.begin_step(++steps_, lr, args.l2);
       team.sync();
-      const ptrdiff_t after = first + rows;
-      plan_->step(team, {{&args.data, order, first, rows},
-                         {&args.data, order, after, std::min(args.batch_size, n - after)},
-                         state_,
-                         &optimizer_,
-                         lr,
-                         args.l2,
-                         args.want_metrics});
+      plan_->step(
+          team,
+          {{&args.data, order, first, rows}, state_, &optimizer_, lr, args.l2, args.want_metrics});
       if (leads) {
         sum.add(plan_->totals());
         if (plan_->bad_row() >= 0) {

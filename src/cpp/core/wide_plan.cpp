@@ -147,9 +147,6 @@ void WidePlan<T>::weights(const Team& team, const Step<T>& step, const Pass& pas
         if (step.optimizer && pass.last)
           this->update(net, step, at, gradient, inputs.size() * panel.width, true);
       }
-      if (l == 0)
-        prefetch(team, step.next, (p - part.panels.begin) * pieces + i,
-                 part.panels.size() * pieces);
     }
     // Who has the first rows of a panel does its biases.
     if (part.rows.begin == 0 && part.rows.size() > 0 && net.spec.bias)
@@ -170,17 +167,6 @@ void WidePlan<T>::biases(const Team& team, const Step<T>& step, const Pass& pass
   T* gradient = fused ? pieces_[size_t(team.index)] : this->gradients_ + at;
   net.bias_gradient(l, pass.rows, panel, gradient, !pass.first, ws_);
   if (step.optimizer && pass.last) this->update(net, step, at, gradient, panel.width, false);
-}
-
-// Fetches this thread's rows of the next batch into its cache, a few at a time between pieces of
-// arithmetic: shuffled rows come from anywhere in memory.
-template <class T>
-void WidePlan<T>::prefetch(const Team& team, const Batch<T>& next, ptrdiff_t part,
-                           ptrdiff_t parts) const {
-  const Range mine = share(std::min(next.rows, block_rows_), team.index, team.count);
-  const Range now = share(mine.size(), part, parts);
-  for (ptrdiff_t i = now.begin; i < now.end; ++i)
-    prefetch_row(*next.data, next.row(mine.begin + i), this->net_.spec.sizes.front());
 }
 
 template class WidePlan<float>;

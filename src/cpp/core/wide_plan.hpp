@@ -36,7 +36,6 @@ class WidePlan final : public Plan<T> {
   void weights(const Team& team, const Step<T>& step, const Pass& pass, size_t l);
   void biases(const Team& team, const Step<T>& step, const Pass& pass, size_t l,
               const Panel& panel);
-  void prefetch(const Team& team, const Batch<T>& next, ptrdiff_t part, ptrdiff_t parts) const;
 
   ptrdiff_t block_rows_;
   Workspace<T> ws_;
