@@ -508,6 +508,13 @@ def test_an_interrupt_in_the_last_epoch_is_not_lost(backend):
     assert h.epoch == [0]
 
 
+def test_training_leaves_the_floating_point_mode_alone(backend):
+    net = mlpfast.MLP([2, 3, 1], random_state=0, backend=backend)
+    net.fit(*mlpfast.datasets.xor(), epochs=2)
+    subnormal = np.array([1e-40], np.float32)
+    assert (subnormal * np.float32(0.5))[0] > 0
+
+
 # A fit that would never end, interrupted from outside: a small net has all its epochs in one call
 # of the backend, which must look at the flag itself. The parent sends the signal when the fit has
 # begun, which the child tells it by its first call to the schedule.

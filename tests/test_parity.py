@@ -285,6 +285,9 @@ def test_a_row_alone_gives_what_it_gives_in_a_batch(sizes, n, output, backend, d
 
 THREADED = {
     "wide": ([300, 260, 130, 10], "relu", "softmax", "categorical_crossentropy", 500, 128, 2),
+    # Layers with fewer inputs than there are threads.
+    "hourglass": ([784, 64, 3, 64, 784], "tanh", "identity", "mse", 150, 50, 2),
+    "two units": ([1200, 2, 32, 1200], "tanh", "identity", "mse", 150, 50, 2),
     "narrow": ([4, 32, 16, 4], "tanh", "identity", "mse", 9973, 9973, 5),
     "narrow, uneven": ([3, 7, 1], "gelu", "sigmoid", "binary_crossentropy", 3001, 1000, 3),
     "xor": ([2, 5, 1], "sigmoid", "sigmoid", "squared_error", 4, 4, 300),
@@ -300,7 +303,7 @@ def test_threads_do_not_change_a_bit(name, backend, dtype, restore_threads):
     x = rng.standard_normal((n, sizes[0])).astype(dtype)
     y = rng.integers(0, sizes[-1], n) if "categorical" in loss else rng.random((n, sizes[-1]))
     results = []
-    for count in (1, 2, 3, 8):
+    for count in (1, 2, 3, 4, 8):
         mlpfast.set_num_threads(count)
         net = mlpfast.MLP(sizes, hidden, output, loss, dtype=dtype, random_state=0, backend=backend)
         options = {"epochs": epochs, "batch_size": batch_size, "metrics": ("accuracy", "mae")}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import mlpfast
-from mlpfast import threads
+from mlpfast import backends, threads
 
 # ------------------------------------------------------------------ cgroup limits
 
@@ -124,7 +124,9 @@ def test_our_own_variable_overrides_every_limit(choose):
 
 @pytest.mark.parametrize("value", ["0", "-1", "two", "1.5", "1,2", "\u00b2", " "])
 def test_our_own_variable_must_be_a_number(choose, value):
-    with pytest.raises(ValueError, match="MLPFAST_NUM_THREADS must be a positive integer, got"):
+    with pytest.raises(
+        ValueError, match="MLPFAST_NUM_THREADS must be an integer from 1 to 4096, got"
+    ):
         choose(env={"MLPFAST_NUM_THREADS": value})
 
 
@@ -338,3 +340,26 @@ def test_fit_in_a_forked_child(backend):
         check=False,
     )
     assert (done.stdout, done.returncode) == ("done\n", 0), done.stderr
+
+
+def test_a_second_thread_cannot_train_the_same_net():
+    if "cpp" not in backends.available():
+        pytest.skip("only the compiled trainer runs without the interpreter's lock")
+    net = mlpfast.MLP([20, 40, 2], "tanh", random_state=0, backend="cpp")
+    x, y = np.ones((500, 20), np.float32), np.ones((500, 2), np.float32)
+    refusals = []
+
+    def train(batch_size):
+        for _ in range(20):
+            try:
+                net.fit(x, y, epochs=3, batch_size=batch_size)
+            except RuntimeError as error:
+                refusals.append(str(error))
+
+    workers = [threading.Thread(target=train, args=(size,)) for size in (16, 32, 64)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert set(refusals) <= {"this net is being trained by another thread"}
+    assert np.isfinite(net.params).all()

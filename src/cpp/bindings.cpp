@@ -177,7 +177,7 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
             py::gil_scoped_release release;
             predict(net, flat, data, to, threads);
           },
-          "params"_a.noconvert(), "x"_a, "scale"_a, "out"_a.noconvert(), "threads"_a)
+          "params"_a.noconvert(), "x"_a.noconvert(), "scale"_a, "out"_a.noconvert(), "threads"_a)
       .def(
           "evaluate",
           [](const Net& net, const In<T>& params, const py::array& x, const py::array& y,
@@ -191,7 +191,8 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
             }
             return to_array({totals});
           },
-          "params"_a.noconvert(), "x"_a, "y"_a, "weight"_a.noconvert(), "scale"_a, "threads"_a)
+          "params"_a.noconvert(), "x"_a.noconvert(), "y"_a.noconvert(), "weight"_a.noconvert(),
+          "scale"_a, "threads"_a)
       .def(
           "loss_and_grad",
           [](const Net& net, const In<T>& params, const py::array& x, const py::array& y,
@@ -206,8 +207,8 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
             }
             return py::make_tuple(totals.loss, totals.weight);
           },
-          "params"_a.noconvert(), "x"_a, "y"_a, "weight"_a.noconvert(), "scale"_a,
-          "grad"_a.noconvert(), "threads"_a);
+          "params"_a.noconvert(), "x"_a.noconvert(), "y"_a.noconvert(), "weight"_a.noconvert(),
+          "scale"_a, "grad"_a.noconvert(), "threads"_a);
 
   py::class_<Trainer<T>>(m, ("Trainer" + suffix).c_str())
       .def(py::init([](std::shared_ptr<Net> net, const std::string& rule, double momentum,
@@ -225,9 +226,10 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
            }),
            "network"_a, "rule"_a, py::kw_only(), "momentum"_a = 0.0, "nesterov"_a = false,
            "beta_1"_a = 0.0, "beta_2"_a = 0.0, "epsilon"_a = 0.0, "weight_decay"_a = 0.0)
-      .def("run", &run_trainer<T>, "params"_a.noconvert(), "x"_a, "y"_a, "weight"_a.noconvert(),
-           "scale"_a, "orders"_a.noconvert(), "learning_rates"_a, "batch_size"_a, "l2"_a,
-           "want_metrics"_a, "threads"_a, "stop"_a.noconvert(), "check_signals"_a)
+      .def("run", &run_trainer<T>, "params"_a.noconvert(), "x"_a.noconvert(), "y"_a.noconvert(),
+           "weight"_a.noconvert(), "scale"_a, "orders"_a.noconvert(), "learning_rates"_a,
+           "batch_size"_a, "l2"_a, "want_metrics"_a, "threads"_a, "stop"_a.noconvert(),
+           "check_signals"_a)
       .def_property_readonly("steps", &Trainer<T>::steps)
       .def(
           "get_moments",

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from mlpfast.spec import check_int
 
+#: No machine has more; a larger number is a mistake.
+MAX_THREADS = 4096
+
 _chosen: int | None = None
 
 
@@ -21,7 +24,9 @@ def num_threads() -> int:
 def set_num_threads(n: int) -> int:
     """Set the number of threads and return it."""
     global _chosen
-    _chosen = check_int("n", n, 1)
+    if check_int("n", n, 1) > MAX_THREADS:
+        raise ValueError(f"n must be at most {MAX_THREADS}, got {n}")
+    _chosen = int(n)
     return _chosen
 
 
@@ -29,8 +34,11 @@ def _from_environment() -> int:
     """MLPFAST_NUM_THREADS (must be a number), else the least of all limits on this process."""
     forced = os.environ.get("MLPFAST_NUM_THREADS")
     if forced is not None:
-        if not forced.isascii() or not forced.isdigit() or int(forced) < 1:
-            raise ValueError(f"MLPFAST_NUM_THREADS must be a positive integer, got {forced!r}")
+        valid = forced.isascii() and forced.isdigit() and 1 <= int(forced) <= MAX_THREADS
+        if not valid:
+            raise ValueError(
+                f"MLPFAST_NUM_THREADS must be an integer from 1 to {MAX_THREADS}, got {forced!r}"
+            )
         return int(forced)
     limits = [_affinity(), _cgroup_limit()]
     omp = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()

@@ -1,4 +1,4 @@
-// The two layer kernels: a net of one layer, its parameters and rows copied into padded buffers.
+// The two layer kernels: a net of one layer, its arrays mostly copied into padded buffers.
 #include "layer.hpp"
 
 #include <algorithm>
@@ -7,6 +7,8 @@
 
 namespace mlpfast {
 namespace {
+
+constexpr ptrdiff_t kRowsWorthCopying = 48;
 
 template <class T>
 Network<T> net_of(const Kernels<T>& kernels, const LayerArrays<T>& layer) {
@@ -50,6 +52,18 @@ template <class T>
 void layer_forward(const Kernels<T>& kernels, const LayerArrays<T>& layer, T* out, int threads) {
   if (layer.n == 0 || layer.n_out == 0) return;
   const Network<T> net = net_of(kernels, layer);
+  // For a few rows a copy of w would cost more than the product. It is read where it is, if no row
+  // ends within a vector: the last one must not be read beyond.
+  if (layer.n < kRowsWorthCopying && layer.n_out % kernels.lanes == 0) {
+    Arena arena;
+    const auto offsets = net.reserve(arena, layer.n, false);
+    arena.commit();
+    const Workspace<T> ws = net.bind(arena, offsets, false);
+    net.forward(0, {layer.w, layer.b, 1, layer.n_out}, layer.x, layer.n_in, {0, layer.n},
+                {0, ptrdiff_t(net.last().panels.size())}, ws);
+    copy_rows(ws.layers[0].a, net.last().ld, out, layer.n_out, layer.n, layer.n_out);
+    return;
+  }
   const std::vector<T> flat = flat_of(layer);
   Data<T> data;
   data.x = reinterpret_cast<const char*>(layer.x);

@@ -88,9 +88,14 @@ void unpack(const Layout& layout, const T* packed, T* flat) {
 
 template <class T>
 bool all_finite(const T* values, ptrdiff_t n) {
-  T sum = T(0);
-  for (ptrdiff_t i = 0; i < n; ++i) sum += values[i] - values[i];  // 0, or NaN
-  return sum == T(0);
+  constexpr ptrdiff_t kWidth = 16;  // independent sums, which compilers turn into vectors
+  T sums[kWidth] = {};
+  ptrdiff_t i = 0;
+  for (; i + kWidth <= n; i += kWidth)
+    for (ptrdiff_t j = 0; j < kWidth; ++j) sums[j] += values[i + j] - values[i + j];  // 0, or NaN
+  for (; i < n; ++i) sums[0] += values[i] - values[i];
+  for (ptrdiff_t j = 1; j < kWidth; ++j) sums[0] += sums[j];
+  return sums[0] == T(0);
 }
 
 template void pack(const Layout&, const float*, float*);

@@ -44,11 +44,12 @@ NarrowPlan<T>::NarrowPlan(const Network<T>& net, ptrdiff_t rows, int threads)
 template <class T>
 void NarrowPlan<T>::step(const Team& team, const Step<T>& step) {
   const ptrdiff_t groups = groups_of(step.batch.rows);
+  const T scale = T(step.batch.scale(this->net_.spec.mean));
   refresh_transposed(team, step.state.w);
   team.sync();
   const Range mine = share(groups, team.index, team.count);
   for (ptrdiff_t g = mine.begin; g < mine.end; ++g)
-    run_group(step, g, groups, workspaces_[size_t(team.index)]);
+    run_group(step, g, groups, scale, workspaces_[size_t(team.index)]);
   team.sync();
   if (team.index == 0) {
     this->totals_ = {};
@@ -77,10 +78,9 @@ void NarrowPlan<T>::refresh_transposed(const Team& team, const T* w) {
 }
 
 template <class T>
-void NarrowPlan<T>::run_group(const Step<T>& step, ptrdiff_t group, ptrdiff_t groups,
+void NarrowPlan<T>::run_group(const Step<T>& step, ptrdiff_t group, ptrdiff_t groups, T scale,
                               const Workspace<T>& ws) {
   const Network<T>& net = this->net_;
-  const T scale = T(step.batch.scale(net.spec.mean));
   T* gradient = this->gradients_ + group * net.layout.packed_size;
   const Range rows = share(step.batch.rows, group, groups);
   Totals totals;

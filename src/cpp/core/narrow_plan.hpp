@@ -20,7 +20,8 @@ class NarrowPlan final : public Plan<T> {
 
  private:
   void refresh_transposed(const Team& team, const T* w);
-  void run_group(const Step<T>& step, ptrdiff_t group, ptrdiff_t groups, const Workspace<T>& ws);
+  void run_group(const Step<T>& step, ptrdiff_t group, ptrdiff_t groups, T scale,
+                 const Workspace<T>& ws);
   void run_block(const Step<T>& step, Range rows, bool onto, T* gradient, const Workspace<T>& ws);
   void update_range(const Step<T>& step, Range range) const;
 

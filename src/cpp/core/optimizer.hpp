@@ -1,7 +1,9 @@
 // How a gradient becomes a step: folds hyperparameters into the scalars of the update kernels.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "spec.hpp"
 
@@ -36,7 +38,7 @@ class Optimizer {
         // The bias corrections of m and v, folded into the rate and epsilon.
         const double root = std::sqrt(1 - std::pow(spec_.beta_2, double(t)));
         s.rate = T(-lr * root / (1 - std::pow(spec_.beta_1, double(t))));
-        s.epsilon = T(spec_.epsilon * root);
+        s.epsilon = std::max(T(spec_.epsilon * root), std::numeric_limits<T>::min());
         s.decay = T(1 - lr * spec_.weight_decay);
         s.beta_1 = T(spec_.beta_1);
         s.beta_2 = T(spec_.beta_2);
@@ -45,7 +47,7 @@ class Optimizer {
         break;
       }
       case Update::rmsprop:
-        s.epsilon = T(spec_.epsilon);
+        s.epsilon = std::max(T(spec_.epsilon), std::numeric_limits<T>::min());
         s.beta_1 = T(spec_.momentum);
         s.beta_2 = T(spec_.beta_2);
         s.one_minus_beta_2 = T(1 - spec_.beta_2);

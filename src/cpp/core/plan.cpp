@@ -12,8 +12,8 @@ namespace {
 // Nets of up to this many parameters take the narrow plan: a gradient for each group of rows then
 // costs little beside the work on the group.
 constexpr ptrdiff_t kNarrowParams = 32768;
-// Below about ten microseconds of work, waking threads and waiting for them costs more.
-constexpr double kFlopsWorthAThread = 1e6;
+// For less work in a step, waiting for the other threads costs more than they bring.
+constexpr double kFlopsWorthAThread = 3e6;
 
 }  // namespace
 

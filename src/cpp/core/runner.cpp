@@ -9,7 +9,11 @@ namespace {
 // Fewer rows than this do not repay packing the weights: they are read from the flat buffer.
 constexpr ptrdiff_t kRowsWorthPacking = 48;
 constexpr ptrdiff_t kBlockBytes = 524288;
-constexpr double kFlopsWorthAThread = 2e6;
+// Not more, so that there are blocks for several threads; a fixed number, so that sums over blocks
+// do not depend on the threads.
+constexpr ptrdiff_t kMostBlockRows = 64;
+// Less work than this does not repay waking a thread.
+constexpr double kFlopsWorthAThread = 1e7;
 
 // One pass of many rows: the weights, packed or not, and a workspace for each thread.
 template <class T>
@@ -17,7 +21,8 @@ class ForwardPass {
  public:
   ForwardPass(const Network<T>& net, const T* flat, ptrdiff_t n, int threads)
       : net_(net), flat_(flat) {
-    block_ = std::min(n, std::clamp<ptrdiff_t>(kBlockBytes / net.row_bytes(false), 16, 256));
+    block_ =
+        std::min(n, std::clamp<ptrdiff_t>(kBlockBytes / net.row_bytes(false), 16, kMostBlockRows));
     blocks_ = (n + block_ - 1) / block_;
     n_ = n;
     const double worth = net.flops_forward() * double(n) / kFlopsWorthAThread;

@@ -1,10 +1,13 @@
 // The worker threads: started when first wanted, never joined, forgotten in a forked child.
 #include "thread_pool.hpp"
 
+#include <algorithm>
 #include <condition_variable>
+#include <exception>
+#include <memory>
 #include <mutex>
-#include <system_error>
 #include <thread>
+#include <vector>
 
 #if defined(__x86_64__) || defined(_M_X64) || defined(__i386__) || defined(_M_IX86)
 #include <immintrin.h>
@@ -25,18 +28,28 @@ inline void pause_briefly() {
 #endif
 }
 
-// A few tens of microseconds: about a scheduler's round trip, so sleeping earlier would cost more.
-constexpr int kSpins = 2000;
+// Before a worker sleeps it spins for about a scheduler's round trip, 100 microseconds.
+constexpr int kSpinsBeforeSleep = 2000;
+// Within a task the others are at most microseconds away, unless they have no core: then spinning
+// would keep them from theirs.
+constexpr int kSpinsBeforeYield = 50;
 
 template <class Done>
 inline void spin_until(Done done) {
   for (int i = 0; !done(); ++i) {
-    if (i < kSpins)
+    if (i < kSpinsBeforeYield)
       pause_briefly();
     else
       std::this_thread::yield();
   }
 }
+
+// A worker of the pool; each is called by itself, so that those a task does not want sleep on.
+struct Worker {
+  std::atomic<uint64_t> ticket{0};
+  std::mutex mutex;
+  std::condition_variable wake;
+};
 
 class Pool {
  public:
@@ -44,15 +57,18 @@ class Pool {
   int acquire(int wanted) {
     if (wanted <= 1 || taken_.exchange(true, std::memory_order_acquire)) return 1;
     try {
-      for (; workers_ < wanted - 1; ++workers_) {
-        std::thread([this, index = workers_ + 1, seen = ticket_.load()] {
-          work(index, seen);
+      workers_.reserve(size_t(wanted - 1));
+      while (int(workers_.size()) < wanted - 1) {
+        auto worker = std::make_unique<Worker>();
+        std::thread([this, index = int(workers_.size()) + 1, w = worker.get()] {
+          work(index, *w);
         }).detach();
+        workers_.push_back(std::move(worker));
       }
-    } catch (const std::system_error&) {
-      // No more threads to be had: those that started do the work, with the same result.
+    } catch (const std::exception&) {
+      // No more threads or memory to be had: those that started do the work, with the same result.
     }
-    const int count = workers_ + 1 < wanted ? workers_ + 1 : wanted;
+    const int count = std::min(int(workers_.size()) + 1, wanted);
     if (count == 1) taken_.store(false, std::memory_order_release);
     return count;
   }
@@ -63,42 +79,41 @@ class Pool {
     context_ = context;
     barrier_ = &barrier;
     count_ = count;
-    running_.store(workers_, std::memory_order_relaxed);
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      ticket_.fetch_add(1, std::memory_order_release);
+    running_.store(count - 1, std::memory_order_relaxed);
+    for (int i = 0; i < count - 1; ++i) {
+      Worker& worker = *workers_[size_t(i)];
+      {
+        std::lock_guard<std::mutex> lock(worker.mutex);
+        worker.ticket.fetch_add(1, std::memory_order_release);
+      }
+      worker.wake.notify_one();
     }
-    wake_.notify_all();
     task(context, Team{0, count, &barrier});
     spin_until([this] { return running_.load(std::memory_order_acquire) == 0; });
     taken_.store(false, std::memory_order_release);
   }
 
  private:
-  void work(int index, uint64_t seen) {
-    for (;;) {
-      const auto called = [&] { return ticket_.load(std::memory_order_acquire) != seen; };
-      for (int i = 0; i < kSpins && !called(); ++i) pause_briefly();
+  void work(int index, Worker& me) {
+    for (uint64_t seen = 0;; ++seen) {
+      const auto called = [&] { return me.ticket.load(std::memory_order_acquire) != seen; };
+      for (int i = 0; i < kSpinsBeforeSleep && !called(); ++i) pause_briefly();
       if (!called()) {
-        std::unique_lock<std::mutex> lock(mutex_);
-        wake_.wait(lock, called);
+        std::unique_lock<std::mutex> lock(me.mutex);
+        me.wake.wait(lock, called);
       }
-      ++seen;
-      if (index < count_) task_(context_, Team{index, count_, barrier_});
+      task_(context_, Team{index, count_, barrier_});
       running_.fetch_sub(1, std::memory_order_release);
     }
   }
 
   std::atomic<bool> taken_{false};
-  int workers_ = 0;  // only changed by who has taken the pool
+  std::vector<std::unique_ptr<Worker>> workers_;  // only changed by who has taken the pool
   void (*task_)(void*, const Team&) = nullptr;
   void* context_ = nullptr;
   Barrier* barrier_ = nullptr;
   int count_ = 0;
   std::atomic<int> running_{0};
-  std::atomic<uint64_t> ticket_{0};
-  std::mutex mutex_;
-  std::condition_variable wake_;
 };
 
 // Never destroyed: the workers may outlive every static object.
@@ -107,17 +122,15 @@ std::atomic<Pool*> pool{nullptr};
 Pool& the_pool() {
   Pool* p = pool.load(std::memory_order_acquire);
   if (p) return *p;
-  Pool* fresh = new Pool;
-  if (pool.compare_exchange_strong(p, fresh, std::memory_order_acq_rel)) {
 #ifdef MLPFAST_HAS_FORK
-    // The child has none of the workers, and the mutex may be in any state: begin anew there.
-    static std::once_flag once;
-    std::call_once(once, [] {
-      pthread_atfork(nullptr, nullptr, [] { pool.store(nullptr, std::memory_order_release); });
-    });
+  // The child has none of the workers, and a mutex may be in any state: begin anew there.
+  static std::once_flag once;
+  std::call_once(once, [] {
+    pthread_atfork(nullptr, nullptr, [] { pool.store(nullptr, std::memory_order_release); });
+  });
 #endif
-    return *fresh;
-  }
+  Pool* fresh = new Pool;
+  if (pool.compare_exchange_strong(p, fresh, std::memory_order_acq_rel)) return *fresh;
   delete fresh;
   return *p;
 }

@@ -4,13 +4,29 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstring>
+#include <stdexcept>
+
+#include "../isa/float_mode.hpp"
 
 namespace mlpfast {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr auto kCheckInterval = std::chrono::milliseconds(50);
+
+// Keeps a second thread out of a trainer.
+class Occupied {
+ public:
+  explicit Occupied(std::atomic_flag& flag) : flag_(flag) {
+    if (flag_.test_and_set(std::memory_order_acquire))
+      throw std::runtime_error("this net is being trained by another thread");
+  }
+  ~Occupied() { flag_.clear(std::memory_order_release); }
+  Occupied(const Occupied&) = delete;
+
+ private:
+  std::atomic_flag& flag_;
+};
 
 }  // namespace
 
@@ -27,6 +43,7 @@ Trainer<T>::Trainer(std::shared_ptr<const Network<T>> net, const OptimizerSpec& 
 
 template <class T>
 RunResult Trainer<T>::run(const RunArgs<T>& args, T* flat) {
+  const Occupied occupied(busy_);
   const Layout& layout = net_->layout;
   const ptrdiff_t rows = std::min(args.batch_size, args.data.n);
   if (!plan_ || !plan_->fits(rows, args.threads))
@@ -51,7 +68,9 @@ RunResult Trainer<T>::run(const RunArgs<T>& args, T* flat) {
   for (; good > 0 && args.epochs > 1; --good) {
     std::copy(before.begin(), before.end(), state_.w);
     steps_ = steps_before;
-    result = run_epochs(args, good);
+    RunArgs<T> again = args;
+    again.poll = {};  // a way back is not left halfway
+    result = run_epochs(again, good);
     if (all_finite(state_.w, layout.packed_size)) {
       unpack(layout, state_.w, flat);
       break;
@@ -74,6 +93,7 @@ RunResult Trainer<T>::run_epochs(const RunArgs<T>& args, ptrdiff_t epochs) {
 template <class T>
 void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epochs,
                        RunResult& result) {
+  const TrainingFloatMode mode;
   const bool leads = team.index == 0;
   const ptrdiff_t n = args.data.n;
   // How many batches make about a millisecond: the clock is looked at no more often.
@@ -136,6 +156,7 @@ void Trainer<T>::get_moments(T* m, T* v) const {
 
 template <class T>
 void Trainer<T>::set_moments(int64_t steps, const T* m, const T* v) {
+  const Occupied occupied(busy_);
   steps_ = steps;
   if (state_.m) pack(net_->layout, m, state_.m);
   if (state_.v) pack(net_->layout, v, state_.v);

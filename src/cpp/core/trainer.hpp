@@ -1,6 +1,7 @@
 // Epochs of mini-batch training in one call: parameters stay packed from the first to the last.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 
@@ -39,8 +40,9 @@ class Trainer {
  public:
   Trainer(std::shared_ptr<const Network<T>> net, const OptimizerSpec& optimizer);
 
-  // Trains `flat` (n_params). After `diverged` or `bad_input` it holds the parameters from before
-  // the epoch in question; the moments are then not to be relied on.
+  // Trains `flat` (n_params). Throws std::runtime_error while another thread is in here. After
+  // `diverged` or `bad_input` it holds the parameters from before the epoch in question; the
+  // moments are then not to be relied on.
   RunResult run(const RunArgs<T>& args, T* flat);
 
   int64_t steps() const { return steps_; }
@@ -59,6 +61,7 @@ class Trainer {
   State<T> state_;
   int64_t steps_ = 0;
   std::unique_ptr<Plan<T>> plan_;
+  std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
   bool go_on_ = true;  // written by member 0 before a sync, read by all after it
 };
 

@@ -118,7 +118,8 @@ inline V log1p_of_fraction(V y) {
   return log(u) + (y - (u - V::set(1))) / u;
 }
 
-// The standard normal distribution: cdf(z) and density(z), with full relative precision for z < 0.
+// The standard normal distribution: cdf(z) and density(z), to a few units in the last place for
+// z < 0 as well; in the far tail to some hundreds where fma is not fused.
 template <class V>
 inline void normal(V z, V& cdf, V& density) {
   using T = typename V::T;

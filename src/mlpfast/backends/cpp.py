@@ -68,7 +68,7 @@ class CppTrainer:
             data.input_scale,
             orders,
             learning_rates,
-            batch_size,
+            min(batch_size, len(data)),
             l2,
             want_metrics,
             num_threads(),
