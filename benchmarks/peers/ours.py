@@ -20,7 +20,7 @@ class Mlpfast:
         self.facts = load(backend).describe()
 
     def versions(self) -> dict[str, str]:
-        facts = {"isa": self.facts["isa"]} if "isa" in self.facts else {}
+        facts = {"isa": self.facts["isa"]} if self.backend.startswith("cpp") else {}
         return {"mlpfast": mlpfast.__version__, "numpy": np.__version__, **facts}
 
     def refuses(self, workload: Workload) -> str | None:
