@@ -9,6 +9,8 @@ namespace mlpfast {
 namespace {
 
 constexpr ptrdiff_t kRowsWorthCopying = 48;
+// Rows that the backward kernel takes at a time: its copies stay this small.
+constexpr ptrdiff_t kBackwardRows = 512;
 
 template <class T>
 Network<T> net_of(const Kernels<T>& kernels, const LayerArrays<T>& layer) {
@@ -44,6 +46,19 @@ void copy_rows(const T* from, ptrdiff_t ld_from, T* to, ptrdiff_t ld_to, ptrdiff
                ptrdiff_t cols) {
   for (ptrdiff_t i = 0; i < rows; ++i)
     std::copy(from + i * ld_from, from + i * ld_from + cols, to + i * ld_to);
+}
+
+// The rows of w that belong to a strip of inputs, as columns: to[j * width + i] = w[col + i][j].
+template <class T>
+void transpose_rows(const Kernels<T>& kernels, const LayerArrays<T>& layer, const Panel& strip,
+                    T* to) {
+  // The kernel reads whole vectors of rows; those of the last one that w does not have are left 0.
+  const ptrdiff_t there = std::min(strip.width, layer.n_in - strip.col);
+  const ptrdiff_t whole = there / kernels.lanes * kernels.lanes;
+  const T* from = layer.w + strip.col * layer.n_out;
+  kernels.transpose(from, layer.n_out, whole, layer.n_out, to, strip.width);
+  for (ptrdiff_t i = whole; i < there; ++i)
+    for (ptrdiff_t j = 0; j < layer.n_out; ++j) to[j * strip.width + i] = from[i * layer.n_out + j];
 }
 
 }  // namespace
@@ -84,53 +99,50 @@ void layer_backward(const Kernels<T>& kernels, const LayerArrays<T>& layer, cons
   spec.activations = {Activation::identity, layer.activation};
   const Network<T> net(spec, kernels);
   const Layer& shape = net.last();
+  const ptrdiff_t block = std::clamp<ptrdiff_t>(n, 1, kBackwardRows);
   Arena arena;
-  const auto offsets = net.reserve(arena, n, true);
-  const ptrdiff_t packed_at = arena.reserve_array<T>(net.layout.packed_size);
-  const ptrdiff_t padded_kept_at = arena.reserve_array<T>(n * shape.ld);
-  const ptrdiff_t strips_at = arena.reserve_array<T>(shape.in_padded * shape.out_padded);
+  const auto offsets = net.reserve(arena, block, true);
+  const ptrdiff_t strips_at = arena.reserve_array<T>(dx ? shape.in_padded * shape.out_padded : 0);
   const ptrdiff_t gradient_at = arena.reserve_array<T>(net.layout.packed_size);
   arena.commit();
   const Workspace<T> ws = net.bind(arena, offsets, true);
-  T* packed = arena.at<T>(packed_at);
-  T* padded_kept = arena.at<T>(padded_kept_at);
-  T* strips = arena.at<T>(strips_at);
-  T* gradient = arena.at<T>(gradient_at);
-
-  std::vector<T> flat(size_t(net.layout.n_params));
-  std::copy(layer.w, layer.w + n_in * n_out, flat.begin() + shape.flat_w);
-  pack(net.layout, flat.data(), packed);
   const auto& below = ws.layers[0];
   const auto& own = ws.layers[1];
+  T* strips = arena.at<T>(strips_at);
+  T* gradient = arena.at<T>(gradient_at);
   const ptrdiff_t ld_in = net.layout.layers[0].ld;
-  copy_rows(layer.x, n_in, below.a, ld_in, n, n_in);
-  copy_rows(kept, n_out, padded_kept, shape.ld, n, n_out);
-  copy_rows(grad_a, n_out, own.d, shape.ld, n, n_out);
-  if (layer.activation != Activation::identity)
-    kernels.derive[int(layer.activation)](padded_kept, own.d, n, n_out, shape.ld);
-  // Padded columns may now hold anything; they must not reach the sums.
-  for (ptrdiff_t i = 0; i < n; ++i)
-    std::fill(own.d + i * shape.ld + n_out, own.d + (i + 1) * shape.ld, T(0));
 
-  run_in_team(n * n_in * n_out > 500000 ? threads : 1, [&](const Team& team) {
-    if (dx) {
-      const Range mine = share(ptrdiff_t(shape.strips.size()), team.index, team.count);
+  if (dx)
+    for (const Panel& strip : shape.strips)
+      transpose_rows(kernels, layer, strip, strips + strip.col * shape.out_padded);
+  for (ptrdiff_t begin = 0; begin < n; begin += block) {
+    const ptrdiff_t rows = std::min(block, n - begin);
+    copy_rows(layer.x + begin * n_in, n_in, below.a, ld_in, rows, n_in);
+    copy_rows(kept + begin * n_out, n_out, own.a, shape.ld, rows, n_out);
+    copy_rows(grad_a + begin * n_out, n_out, own.d, shape.ld, rows, n_out);
+    if (layer.activation != Activation::identity)
+      kernels.derive[int(layer.activation)](own.a, own.d, rows, n_out, shape.ld);
+    // Padded columns may now hold anything; they must not reach the sums.
+    for (ptrdiff_t i = 0; i < rows; ++i)
+      std::fill(own.d + i * shape.ld + n_out, own.d + (i + 1) * shape.ld, T(0));
+
+    run_in_team(rows * n_in * n_out > 500000 ? threads : 1, [&](const Team& team) {
+      Range mine = share(dx ? ptrdiff_t(shape.strips.size()) : 0, team.index, team.count);
       for (ptrdiff_t s = mine.begin; s < mine.end; ++s) {
         const Panel& strip = shape.strips[size_t(s)];
-        T* transposed = strips + strip.col * shape.out_padded;
-        net.transpose_strip(1, packed, strip, transposed);
-        net.propagate(1, transposed, {0, n}, strip, ws);
+        net.propagate(1, strips + strip.col * shape.out_padded, {0, rows}, strip, ws);
       }
-    }
-    const Range mine = share(ptrdiff_t(shape.panels.size()), team.index, team.count);
-    for (ptrdiff_t p = mine.begin; p < mine.end; ++p) {
-      const Panel& panel = shape.panels[size_t(p)];
-      net.weight_gradient(1, n, {0, n_in}, panel,
-                          gradient + shape.packed_w + panel.col * shape.in_padded, false, ws);
-      net.bias_gradient(1, n, panel, gradient + shape.packed_b + panel.col, false, ws);
-    }
-  });
-  if (dx) copy_rows(below.d, ld_in, dx, n_in, n, n_in);
+      mine = share(ptrdiff_t(shape.panels.size()), team.index, team.count);
+      for (ptrdiff_t p = mine.begin; p < mine.end; ++p) {
+        const Panel& panel = shape.panels[size_t(p)];
+        net.weight_gradient(1, rows, {0, n_in}, panel,
+                            gradient + shape.packed_w + panel.col * shape.in_padded, begin > 0, ws);
+        net.bias_gradient(1, rows, panel, gradient + shape.packed_b + panel.col, begin > 0, ws);
+      }
+    });
+    if (dx) copy_rows(below.d, ld_in, dx + begin * n_in, n_in, rows, n_in);
+  }
+  std::vector<T> flat(size_t(net.layout.n_params));
   unpack(net.layout, gradient, flat.data());
   std::copy_n(flat.begin() + shape.flat_w, n_in * n_out, dw);
   std::copy_n(flat.begin() + shape.flat_b, n_out, db);
