@@ -11,7 +11,18 @@ from benchmarks.report import RESULTS
 
 COLORS = {"cpp": "#1b6ca8", "numba": "#5fa3d3", "numpy": "#a9cbe6"}
 OTHERS = "#b8b8b8"
-NAMES = {"cpp": "mlpfast C++", "numba": "mlpfast Numba", "numpy": "mlpfast NumPy"}
+NAMES = {
+    "cpp": "mlpfast C++",
+    "numba": "mlpfast Numba",
+    "numpy": "mlpfast NumPy",
+    "jax": "JAX",
+    "keras-jax": "Keras on JAX",
+    "keras-torch": "Keras on PyTorch",
+    "numpy-loop": "NumPy by hand",
+    "onnxruntime": "ONNX Runtime",
+    "sklearn": "scikit-learn",
+    "torch": "PyTorch",
+}
 UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 
 
@@ -43,6 +54,7 @@ def draw(jobs: list[dict[str, Any]], path: Path) -> None:
         panel.set_title(job["workload"]["title"], loc="left", fontsize=9)
         panel.tick_params(labelsize=8)
         panel.spines[["top", "right", "bottom"]].set_visible(False)
+    figure.suptitle("Best time of each: shorter is better", fontsize=9, x=0.01, ha="left")
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "mlpfast"}):
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 

@@ -56,13 +56,10 @@ def restore_threads():
 
 @pytest.fixture(scope="session")
 def mnist_dir():
-    """Folder of the MNIST IDX files: MLPFAST_DATA, or shared/data/mnist beside the checkout."""
-    folders = [Path(__file__).resolve().parents[2] / "shared" / "data" / "mnist"]
-    if os.environ.get("MLPFAST_DATA"):
-        folders.insert(0, Path(os.environ["MLPFAST_DATA"]))
-    for folder in folders:
-        if any(folder.glob("train-images-idx3-ubyte*")):
-            return folder
+    """Folder of the MNIST IDX files that MLPFAST_DATA names."""
+    folder = Path(os.environ.get("MLPFAST_DATA") or ".")
+    if any(folder.glob("train-images-idx3-ubyte*")):
+        return folder
     reason = "MNIST not found: set MLPFAST_DATA to the folder of its four IDX files"
     if os.environ.get("MLPFAST_REQUIRE_MNIST") == "1":
         pytest.fail(f"MLPFAST_REQUIRE_MNIST=1, but {reason}")

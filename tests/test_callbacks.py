@@ -207,8 +207,20 @@ def test_early_stopping_on_real_validation_data(backend):
 
 def test_a_figure_that_is_not_there_is_an_error():
     for callback in (EarlyStopping(), ModelCheckpoint("x.npz", save_best_only=True)):
-        with pytest.raises(ValueError, match="monitor must be one of 'loss', 'accuracy'.*val_loss"):
+        with pytest.raises(ValueError, match="monitor='val_loss' needs validation_data"):
             make_net().fit(X, Y, callbacks=[callback])
+    net = make_net()
+    before = net.params.copy()
+    for name in ("f1", "val_mae"):
+        with pytest.raises(
+            ValueError, match="monitor must be one of 'loss', 'accuracy', 'val_loss'"
+        ):
+            net.fit(X, Y, validation_data=(X, Y), callbacks=[EarlyStopping(name)])
+    with pytest.raises(TypeError, match=r"mlpfast.Adam\(CosineDecay\(...\)\)"):
+        net.fit(X, Y, callbacks=[mlpfast.CosineDecay(0.1, 3)])
+    with pytest.raises(TypeError, match="callbacks must be a list, got EarlyStopping"):
+        net.fit(X, Y, callbacks=EarlyStopping("loss"))
+    np.testing.assert_array_equal(net.params, before)
 
 
 @pytest.mark.parametrize(

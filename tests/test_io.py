@@ -272,3 +272,11 @@ def test_without_safetensors_the_extra_is_named(tmp_path):
         check=True,
     )
     assert "mlpfast[io]" in done.stdout
+
+
+def test_load_warns_of_a_scaling_it_does_not_apply(tmp_path):
+    net = mlpfast.MLP([2, 1], random_state=0, backend="numpy")
+    io.save(net, tmp_path / "net.npz", extra={"mean": [0.0, 1.0], "scale": [1.0, 2.0]})
+    with pytest.warns(UserWarning, match="does not apply itself; mlpfast.io.load_with_extra"):
+        loaded = mlpfast.MLP.load(tmp_path / "net.npz", backend="numpy")
+    np.testing.assert_array_equal(loaded.params, net.params)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlpfast.schedules import CosineDecay, ExponentialDecay, ReduceOnPlateau, StepDecay
 from mlpfast.spec import check_choice, check_int, check_real
 
 if TYPE_CHECKING:
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 class Callback:
     """Base of the callbacks; override what you need."""
+
+    #: A figure of `logs` that the callback goes by, if any; `fit` checks that it will be there.
+    monitors: str | None = None
+    #: Whether the callback may enter figures of its own into `logs`, for those after it.
+    adds_figures = True
 
     def on_train_begin(self, net: MLP) -> None:
         """Run before the first epoch."""
@@ -58,6 +64,11 @@ def as_callback(callback: Callback | Callable[..., Any]) -> Callback:
     """Return `callback` itself, or a plain function wrapped as an ``on_epoch_end``."""
     if isinstance(callback, Callback):
         return callback
+    if isinstance(callback, StepDecay | ExponentialDecay | CosineDecay | ReduceOnPlateau):
+        raise TypeError(
+            "callbacks must not hold a learning-rate schedule; pass it as the optimizer's "
+            f"learning rate, such as mlpfast.Adam({type(callback).__name__}(...))"
+        )
     if callable(callback) and not isinstance(callback, type):
         return LambdaCallback(on_epoch_end=callback)
     raise TypeError(
@@ -113,6 +124,8 @@ class EarlyStopping(Callback):
         Whether this callback ended the fit.
     """
 
+    adds_figures = False
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -123,6 +136,7 @@ class EarlyStopping(Callback):
         restore_best_weights: bool = True,
     ) -> None:
         self._monitor = _Monitor(monitor, min_delta, mode)
+        self.monitors = monitor
         self.patience = check_int("patience", patience, 0)
         self.restore_best_weights = restore_best_weights
         self.best_epoch = -1
@@ -161,6 +175,8 @@ class ModelCheckpoint(Callback):
     mode : {"auto", "min", "max"}
     """
 
+    adds_figures = False
+
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -172,6 +188,7 @@ class ModelCheckpoint(Callback):
         self.path = os.fspath(path)
         self.save_best_only = save_best_only
         self._monitor = _Monitor(monitor, 0.0, mode)
+        self.monitors = monitor if save_best_only else None
 
     def on_train_begin(self, net: MLP) -> None:
         self._monitor.reset()
@@ -190,6 +207,8 @@ class CSVLogger(Callback):
     append : bool, default False
         Add to an existing file instead of replacing it.
     """
+
+    adds_figures = False
 
     def __init__(self, path: str | os.PathLike[str], *, append: bool = False) -> None:
         self.path = Path(path)

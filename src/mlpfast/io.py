@@ -12,6 +12,7 @@ import dataclasses
 import json
 import os
 import secrets
+import warnings
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,10 @@ from mlpfast.validation import check_finite
 FORMAT_VERSION = 1
 SUFFIXES = (".safetensors", ".npz")
 _KEY = "mlpfast"
+
+
+#: Extra facts that say how the inputs or outputs of a net were scaled in training.
+PREPROCESSING = ("mean", "scale", "target_mean", "target_scale")
 
 
 def save(net: MLP, path: str | os.PathLike[str], *, extra: dict[str, Any] | None = None) -> None:
@@ -97,8 +102,21 @@ def load(path: str | os.PathLike[str], *, backend: str | None = None) -> MLP:
         tensor's name, shape, dtype or values are not what the net calls for. Names the file.
     ImportError
         If the safetensors library is missing.
+
+    Warns
+    -----
+    UserWarning
+        If the command line stored a standardization with the net, which is not part of it.
     """
-    return load_with_extra(path, backend=backend)[0]
+    net, extra = load_with_extra(path, backend=backend)
+    if any(extra.get(name) is not None for name in PREPROCESSING):
+        warnings.warn(
+            f"{os.fspath(path)} keeps a scaling of the inputs or outputs, which the net does not "
+            "apply itself; mlpfast.io.load_with_extra returns it",
+            UserWarning,
+            stacklevel=3,
+        )
+    return net
 
 
 def load_with_extra(

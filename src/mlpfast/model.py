@@ -312,13 +312,16 @@ class MLP:
         validation_data : (X, Y) or (X, Y, sample_weight), optional
             Judged after each epoch.
         metrics : names out of "accuracy", "mse", "mae"
+            "accuracy" means little for a regression: there ask for "mae", or for nothing by ().
         l2 : float, default 0
             Adds ``1/2 l2 sum(W^2)`` over the weights, not the biases, to each batch's loss.
         callbacks : Callback instances or functions (net, epoch, logs)
+            Run after each epoch; one that returns True ends the fit.
         verbose : {0, 1, 2}
             Silent, a progress bar (with tqdm, else lines), a line an epoch.
         input_scale : float, default 1
-            Factor on X, such as 1/255 for uint8 images.
+            Factor on X, such as 1/255 for uint8 images. The net does not remember it: give it to
+            `predict` and `evaluate` as well.
         on_nonfinite : {"raise", "stop"}
             What to do when the loss or a weight becomes NaN or infinite.
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class ProgressLines(Callback):
     """A line an epoch on standard output."""
 
+    adds_figures = False
+
     def __init__(self, epochs: int) -> None:
         self.epochs = epochs
 
@@ -34,6 +36,8 @@ class ProgressLines(Callback):
 
 class ProgressBar(Callback):
     """A tqdm bar over the epochs, on standard error."""
+
+    adds_figures = False
 
     def __init__(self, tqdm: Any, epochs: int) -> None:
         self._tqdm, self.epochs = tqdm, epochs

@@ -79,10 +79,17 @@ def fit(
     check_int("batch_size", batch_size, 1)
     check_real("l2", l2, low=0.0)
     check_choice("on_nonfinite", on_nonfinite, ("raise", "stop"))
+    if not isinstance(callbacks, Iterable):
+        raise TypeError(f"callbacks must be a list, got {type(callbacks).__name__}")
     watchers = [as_callback(c) for c in callbacks]
     watchers += progress_of(verbose, epochs)
     rate = optimizer.learning_rate
     observe = getattr(rate, "observe", None)
+    _check_monitor(getattr(rate, "monitor", None), metrics, validation)
+    for watcher in watchers:
+        if watcher.adds_figures:
+            break
+        _check_monitor(watcher.monitors, metrics, validation)
     if hasattr(rate, "reset"):
         rate.reset()
 
@@ -126,6 +133,16 @@ def fit(
             for watcher in reversed(begun):
                 watcher.on_train_end(net, history)
     return history
+
+
+def _check_monitor(name: str | None, metrics: Sequence[str], validation: Data | None) -> None:
+    """Raise if the history will have no such column."""
+    if name is None:
+        return
+    figures = ["loss", *metrics]
+    if name.startswith("val_") and validation is None:
+        raise ValueError(f"monitor={name!r} needs validation_data")
+    check_choice("monitor", name, [*figures, *("val_" + f for f in figures if validation)])
 
 
 def _epochs_a_call(spec: NetSpec, shuffled_rows: int) -> int:

@@ -171,7 +171,11 @@ def _add_train(commands: Any) -> None:
     add("--plot", metavar="FILE", help="draw loss and accuracy over the epochs, as curve.png")
     _add_json(command)
     add("--no-compare", action="store_true", help="leave out the run in NumPy")
-    add("--quiet", action="store_true", help="print the result alone")
+    add(
+        "--quiet",
+        action="store_true",
+        help="print the results alone, without progress",
+    )
 
 
 def _add_backend(command: argparse.ArgumentParser) -> None:
