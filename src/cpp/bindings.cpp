@@ -1,5 +1,4 @@
 // The Python module: casts, and the release of the GIL; no arithmetic and no validation.
-#include <pybind11/functional.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -430,7 +431,7 @@ class MLP:
             "spec": self.spec,
             "params": self._params.copy(),
             "backend": self._backend_name,
-            "rng": _copied_rng(self._rng),
+            "rng": copy.deepcopy(self._rng),
             "optimizer": _without_schedule(self._optimizer),
             "moments": self._trainer.state() if self._trainer is not None else None,
         }
@@ -461,9 +462,3 @@ def _without_schedule(optimizer: Optimizer | None) -> Optimizer | None:
     if optimizer is not None and callable(optimizer.learning_rate):
         return replace(optimizer, learning_rate=0.0)
     return optimizer
-
-
-def _copied_rng(rng: Any) -> Any:
-    import copy
-
-    return copy.deepcopy(rng)

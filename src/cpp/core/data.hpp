@@ -9,6 +9,18 @@ namespace mlpfast {
 
 enum class InputType { f32, f64, u8 };
 
+// The input type of a net's own dtype.
+template <class T>
+constexpr InputType own_type();
+template <>
+constexpr InputType own_type<float>() {
+  return InputType::f32;
+}
+template <>
+constexpr InputType own_type<double>() {
+  return InputType::f64;
+}
+
 template <class T>
 struct Data {
   const char* x = nullptr;
@@ -65,6 +77,13 @@ void read_target(const Data<T>& data, ptrdiff_t i, T* to, ptrdiff_t n_out) {
     for (ptrdiff_t j = 0; j < n_out; ++j) to[j] = T(0);
     to[data.labels[i]] = T(1);
   }
+}
+
+template <class T>
+void copy_rows(const T* from, ptrdiff_t ld_from, T* to, ptrdiff_t ld_to, ptrdiff_t rows,
+               ptrdiff_t cols) {
+  for (ptrdiff_t i = 0; i < rows; ++i)
+    for (ptrdiff_t j = 0; j < cols; ++j) to[i * ld_to + j] = from[i * ld_from + j];
 }
 
 }  // namespace mlpfast

@@ -20,17 +20,6 @@ Network<T> net_of(const Kernels<T>& kernels, const LayerArrays<T>& layer) {
   return Network<T>(spec, kernels);
 }
 
-template <class T>
-constexpr InputType type_of();
-template <>
-constexpr InputType type_of<float>() {
-  return InputType::f32;
-}
-template <>
-constexpr InputType type_of<double>() {
-  return InputType::f64;
-}
-
 // The flat parameters of that net.
 template <class T>
 std::vector<T> flat_of(const LayerArrays<T>& layer) {
@@ -39,13 +28,6 @@ std::vector<T> flat_of(const LayerArrays<T>& layer) {
   std::copy(layer.w, layer.w + n_w, flat.begin());
   if (layer.b) std::copy(layer.b, layer.b + layer.n_out, flat.begin() + n_w);
   return flat;
-}
-
-template <class T>
-void copy_rows(const T* from, ptrdiff_t ld_from, T* to, ptrdiff_t ld_to, ptrdiff_t rows,
-               ptrdiff_t cols) {
-  for (ptrdiff_t i = 0; i < rows; ++i)
-    std::copy(from + i * ld_from, from + i * ld_from + cols, to + i * ld_to);
 }
 
 // The rows of w that belong to a strip of inputs, as columns: to[j * width + i] = w[col + i][j].
@@ -83,7 +65,7 @@ void layer_forward(const Kernels<T>& kernels, const LayerArrays<T>& layer, T* ou
   Data<T> data;
   data.x = reinterpret_cast<const char*>(layer.x);
   data.x_stride = layer.n_in * ptrdiff_t(sizeof(T));
-  data.x_type = type_of<T>();
+  data.x_type = own_type<T>();
   data.n = layer.n;
   predict(net, flat.data(), data, out, threads);
 }

@@ -100,11 +100,8 @@ template <class T>
 void NarrowPlan<T>::run_block(const Step<T>& step, Range rows, bool onto, T* gradient,
                               const Workspace<T>& ws) {
   const Network<T>& net = this->net_;
-  for (size_t l = 0; l < net.depth(); ++l) {
-    const Layer& layer = net.layout.layers[l];
-    net.forward(l, packed_view(layer, static_cast<const T*>(step.state.w)), net.input_of(l, ws),
-                net.ld_input_of(l), rows, {0, ptrdiff_t(layer.panels.size())}, ws);
-  }
+  const auto weights = [&](const Layer& layer) { return packed_view<T>(layer, step.state.w); };
+  net.forward_all(weights, ws.x, net.layout.ld_input, rows.size(), ws);
   net.loss(rows, step.want_metrics, ws);
   for (size_t l = net.depth(); l-- > 0;) {
     const Layer& layer = net.layout.layers[l];

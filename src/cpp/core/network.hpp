@@ -67,6 +67,16 @@ class Network {
   // Output of layer l for some rows and panels; `in` (rows, ld_in) may be the caller's own array.
   void forward(size_t l, const WeightView<T>& w, const T* in, ptrdiff_t ld_in, Range rows,
                Range panels, const Workspace<T>& ws) const;
+  // The first `rows` rows through all layers; x (rows, ld), and weights_of(layer) gives the view.
+  template <class WeightsOf>
+  void forward_all(WeightsOf weights_of, const T* x, ptrdiff_t ld, ptrdiff_t rows,
+                   const Workspace<T>& ws) const {
+    for (size_t l = 0; l < depth(); ++l) {
+      const Layer& layer = layout.layers[l];
+      forward(l, weights_of(layer), l ? input_of(l, ws) : x, l ? ld_input_of(l) : ld, {0, rows},
+              {0, ptrdiff_t(layer.panels.size())}, ws);
+    }
+  }
   // A softmax wants whole rows.
   bool whole_rows(size_t l) const { return layout.layers[l].activation == Activation::softmax; }
 

@@ -51,13 +51,10 @@ class ForwardPass {
         const Range rows = {b * block_, std::min((b + 1) * block_, n_)};
         ptrdiff_t ld = net_.layout.ld_input;
         const T* x = read(rows, ws, ld);
-        for (size_t l = 0; l < net_.depth(); ++l) {
-          const Layer& layer = net_.layout.layers[l];
-          const WeightView<T> w = packed_ ? packed_view(layer, static_cast<const T*>(packed_))
-                                          : flat_view(layer, flat_);
-          net_.forward(l, w, l ? net_.input_of(l, ws) : x, l ? net_.ld_input_of(l) : ld,
-                       {0, rows.size()}, {0, ptrdiff_t(layer.panels.size())}, ws);
-        }
+        const auto weights = [&](const Layer& layer) {
+          return packed_ ? packed_view<T>(layer, packed_) : flat_view(layer, flat_);
+        };
+        net_.forward_all(weights, x, ld, rows.size(), ws);
         f(b, rows, ws);
       }
     });
@@ -72,17 +69,6 @@ class ForwardPass {
   Arena arena_;
   std::vector<Workspace<T>> workspaces_;
 };
-
-template <class T>
-constexpr InputType own_type();
-template <>
-constexpr InputType own_type<float>() {
-  return InputType::f32;
-}
-template <>
-constexpr InputType own_type<double>() {
-  return InputType::f64;
-}
 
 }  // namespace
 
@@ -103,10 +89,8 @@ void predict(const Network<T>& net, const T* flat, const Data<T>& data, T* out, 
   };
   ForwardPass<T> pass(net, flat, data.n, threads);
   pass.run(read, [&](ptrdiff_t, Range rows, const Workspace<T>& ws) {
-    for (ptrdiff_t i = rows.begin; i < rows.end; ++i) {
-      const T* a = ws.layers.back().a + (i - rows.begin) * net.last().ld;
-      std::copy(a, a + n_out, out + i * n_out);
-    }
+    copy_rows(ws.layers.back().a, net.last().ld, out + rows.begin * n_out, n_out, rows.size(),
+              n_out);
   });
 }
 

@@ -59,8 +59,6 @@ struct GemmRow {
   struct Of {
     static constexpr GemmBlock<V> blocks[sizeof...(Is)] = {gemm_block<V, Is + 1, NV, ByRows>...};
   };
-  template <class Sequence>
-  struct From;
 };
 
 template <int N, int... Is>

@@ -94,8 +94,8 @@ struct Kernels {
   // a = f(z), rows x cols, both with leading dimension ld; a may be z.
   void (*activate[int(Activation::count)])(const T* z, T* a, ptrdiff_t rows, ptrdiff_t cols,
                                            ptrdiff_t ld);
-  // grad *= f'(z), from kept = f(z), or kept = z for silu and gelu; null for step. The third
-  // dimension of both is ld.
+  // grad *= f'(z), from kept = f(z), or kept = z for silu and gelu; null for step. Both
+  // have leading dimension ld.
   void (*derive[int(Activation::count)])(const T* kept, T* grad, ptrdiff_t rows, ptrdiff_t cols,
                                          ptrdiff_t ld);
   void (*loss[int(Loss::count)])(const LossRows<T>&);
