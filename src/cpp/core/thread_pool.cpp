@@ -9,9 +9,8 @@
 #include <thread>
 #include <vector>
 
-#if defined(__x86_64__) || defined(_M_X64) || defined(__i386__) || defined(_M_IX86)
-#include <immintrin.h>
-#endif
+#include "../isa/pause.hpp"
+
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
 #define MLPFAST_HAS_FORK 1
@@ -19,14 +18,6 @@
 
 namespace mlpfast {
 namespace {
-
-inline void pause_briefly() {
-#if defined(__x86_64__) || defined(_M_X64) || defined(__i386__) || defined(_M_IX86)
-  _mm_pause();
-#elif defined(__aarch64__) && !defined(_MSC_VER)
-  __asm__ __volatile__("yield");
-#endif
-}
 
 // Before a worker sleeps it spins for about a scheduler's round trip, 100 microseconds.
 constexpr int kSpinsBeforeSleep = 2000;
