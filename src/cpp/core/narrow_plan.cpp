@@ -34,7 +34,8 @@ NarrowPlan<T>::NarrowPlan(const Network<T>& net, ptrdiff_t rows, int threads)
   for (const Layer& layer : layout.layers)
     transposed.push_back(arena.reserve_array<T>(layer.in_padded * layer.n_out));
   arena.commit();
-  for (const auto& offsets : workspaces) workspaces_.push_back(net.bind(arena, offsets, true));
+  for (const auto& offsets : workspaces)
+    workspaces_.push_back(net.bind(arena, offsets, block_rows_, true));
   for (ptrdiff_t offset : transposed) transposed_.push_back(arena.at<T>(offset));
   this->gradients_ = arena.at<T>(gradients);
   group_totals_.resize(size_t(groups));

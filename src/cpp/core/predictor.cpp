@@ -7,7 +7,7 @@ template <class T>
 Predictor<T>::Predictor(std::shared_ptr<const Network<T>> net) : net_(std::move(net)) {
   const auto offsets = net_->reserve(arena_, kMaxRows, false);
   arena_.commit();
-  ws_ = net_->bind(arena_, offsets, false);
+  ws_ = net_->bind(arena_, offsets, kMaxRows, false);
 }
 
 template <class T>

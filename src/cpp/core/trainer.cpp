@@ -122,9 +122,20 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
       // done.
       if (leads) optimizer_.begin_step(++steps_, lr, args.l2);
       team.sync();
-      plan_->step(
-          team,
-          {{&args.data, order, first, rows}, state_, &optimizer_, lr, args.l2, args.want_metrics});
+      Step<T> step;
+      step.batch = {&args.data, order, first, rows};
+      if (first + rows < n)
+        step.next = {&args.data, order, first + rows, std::min(args.batch_size, n - first - rows)};
+      else if (e + 1 < epochs)
+        step.next = {&args.data, args.orders ? order + n : nullptr, 0,
+                     std::min(args.batch_size, n)};
+      step.announced = e > 0 || first > 0;
+      step.state = state_;
+      step.optimizer = &optimizer_;
+      step.lr = lr;
+      step.l2 = args.l2;
+      step.want_metrics = args.want_metrics;
+      plan_->step(team, step);
       if (leads) {
         sum.add(plan_->totals());
         if (plan_->bad_row() >= 0) {

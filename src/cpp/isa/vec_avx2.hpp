@@ -7,6 +7,7 @@ struct Vec256f {
   using Mask = __m256;
   static constexpr int lanes = 8;
   static constexpr int panel_vectors = 2;
+  static constexpr int tile_vectors = 2;
   static constexpr int max_rows[2] = {12, 6};
 
   __m256 v;
@@ -20,6 +21,7 @@ struct Vec256f {
     const __m256i step = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     return {_mm256_i32gather_ps(p, _mm256_mullo_epi32(step, _mm256_set1_epi32(int(stride))), 4)};
   }
+  static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
   void store(T* p) const { _mm256_storeu_ps(p, v); }
   void store_first(T* p, int n) const { _mm256_maskstore_ps(p, _mm256_castps_si256(first(n)), v); }
 
@@ -35,6 +37,14 @@ struct Vec256f {
   friend Vec256f operator/(Vec256f a, Vec256f b) { return {_mm256_div_ps(a.v, b.v)}; }
   // a b + c, rounded once.
   friend Vec256f fma(Vec256f a, Vec256f b, Vec256f c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
+  // sum += a b, in sum's own register: left to itself, GCC moves accumulators around and spills.
+  friend void accumulate(Vec256f& sum, Vec256f a, Vec256f b) {
+#if defined(__GNUC__) || defined(__clang__)
+    __asm__("vfmadd231ps %2, %1, %0" : "+x"(sum.v) : "x"(a.v), "x"(b.v));
+#else
+    sum = fma(a, b, sum);
+#endif
+  }
   // The second argument where either is NaN.
   friend Vec256f min(Vec256f a, Vec256f b) { return {_mm256_min_ps(a.v, b.v)}; }
   friend Vec256f max(Vec256f a, Vec256f b) { return {_mm256_max_ps(a.v, b.v)}; }
@@ -89,6 +99,7 @@ struct Vec256d {
   using Mask = __m256d;
   static constexpr int lanes = 4;
   static constexpr int panel_vectors = 2;
+  static constexpr int tile_vectors = 2;
   static constexpr int max_rows[2] = {12, 6};
 
   __m256d v;
@@ -101,6 +112,7 @@ struct Vec256d {
   static Vec256d gather(const T* p, ptrdiff_t stride) {
     return {_mm256_setr_pd(p[0], p[stride], p[2 * stride], p[3 * stride])};
   }
+  static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
   void store(T* p) const { _mm256_storeu_pd(p, v); }
   void store_first(T* p, int n) const { _mm256_maskstore_pd(p, _mm256_castpd_si256(first(n)), v); }
 
@@ -115,6 +127,14 @@ struct Vec256d {
   friend Vec256d operator*(Vec256d a, Vec256d b) { return {_mm256_mul_pd(a.v, b.v)}; }
   friend Vec256d operator/(Vec256d a, Vec256d b) { return {_mm256_div_pd(a.v, b.v)}; }
   friend Vec256d fma(Vec256d a, Vec256d b, Vec256d c) { return {_mm256_fmadd_pd(a.v, b.v, c.v)}; }
+  // sum += a b, in sum's own register: left to itself, GCC moves accumulators around and spills.
+  friend void accumulate(Vec256d& sum, Vec256d a, Vec256d b) {
+#if defined(__GNUC__) || defined(__clang__)
+    __asm__("vfmadd231pd %2, %1, %0" : "+x"(sum.v) : "x"(a.v), "x"(b.v));
+#else
+    sum = fma(a, b, sum);
+#endif
+  }
   friend Vec256d min(Vec256d a, Vec256d b) { return {_mm256_min_pd(a.v, b.v)}; }
   friend Vec256d max(Vec256d a, Vec256d b) { return {_mm256_max_pd(a.v, b.v)}; }
   friend Vec256d abs(Vec256d a) { return {_mm256_andnot_pd(_mm256_set1_pd(-0.0), a.v)}; }

@@ -9,6 +9,7 @@ struct Vec512f {
   // Register blocks by number of vectors in a row of the panel: 32 registers hold the block, a row
   // of b and a broadcast.
   static constexpr int panel_vectors = 4;
+  static constexpr int tile_vectors = 1;
   static constexpr int max_rows[4] = {14, 14, 8, 6};
 
   __m512 v;
@@ -20,6 +21,7 @@ struct Vec512f {
     const __m512i step = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     return {_mm512_i32gather_ps(_mm512_mullo_epi32(step, _mm512_set1_epi32(int(stride))), p, 4)};
   }
+  static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
   void store(T* p) const { _mm512_storeu_ps(p, v); }
   void store_first(T* p, int n) const { _mm512_mask_storeu_ps(p, first(n), v); }
 
@@ -34,6 +36,14 @@ struct Vec512f {
   friend Vec512f operator/(Vec512f a, Vec512f b) { return {_mm512_div_ps(a.v, b.v)}; }
   // a b + c, rounded once.
   friend Vec512f fma(Vec512f a, Vec512f b, Vec512f c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+  // sum += a b, in sum's own register: left to itself, GCC moves accumulators around and spills.
+  friend void accumulate(Vec512f& sum, Vec512f a, Vec512f b) {
+#if defined(__GNUC__) || defined(__clang__)
+    __asm__("vfmadd231ps %2, %1, %0" : "+v"(sum.v) : "v"(a.v), "v"(b.v));
+#else
+    sum = fma(a, b, sum);
+#endif
+  }
   // The second argument where either is NaN.
   friend Vec512f min(Vec512f a, Vec512f b) { return {_mm512_min_ps(a.v, b.v)}; }
   friend Vec512f max(Vec512f a, Vec512f b) { return {_mm512_max_ps(a.v, b.v)}; }
@@ -64,6 +74,7 @@ struct Vec512d {
   using Mask = __mmask8;
   static constexpr int lanes = 8;
   static constexpr int panel_vectors = 4;
+  static constexpr int tile_vectors = 2;
   static constexpr int max_rows[4] = {14, 14, 8, 6};
 
   __m512d v;
@@ -75,6 +86,7 @@ struct Vec512d {
     const __m512i step = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);
     return {_mm512_i64gather_pd(_mm512_mullo_epi64(step, _mm512_set1_epi64(stride)), p, 8)};
   }
+  static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
   void store(T* p) const { _mm512_storeu_pd(p, v); }
   void store_first(T* p, int n) const { _mm512_mask_storeu_pd(p, first(n), v); }
 
@@ -88,6 +100,14 @@ struct Vec512d {
   friend Vec512d operator*(Vec512d a, Vec512d b) { return {_mm512_mul_pd(a.v, b.v)}; }
   friend Vec512d operator/(Vec512d a, Vec512d b) { return {_mm512_div_pd(a.v, b.v)}; }
   friend Vec512d fma(Vec512d a, Vec512d b, Vec512d c) { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
+  // sum += a b, in sum's own register: left to itself, GCC moves accumulators around and spills.
+  friend void accumulate(Vec512d& sum, Vec512d a, Vec512d b) {
+#if defined(__GNUC__) || defined(__clang__)
+    __asm__("vfmadd231pd %2, %1, %0" : "+v"(sum.v) : "v"(a.v), "v"(b.v));
+#else
+    sum = fma(a, b, sum);
+#endif
+  }
   friend Vec512d min(Vec512d a, Vec512d b) { return {_mm512_min_pd(a.v, b.v)}; }
   friend Vec512d max(Vec512d a, Vec512d b) { return {_mm512_max_pd(a.v, b.v)}; }
   friend Vec512d abs(Vec512d a) { return {_mm512_abs_pd(a.v)}; }

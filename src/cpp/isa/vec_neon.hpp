@@ -7,6 +7,7 @@ struct Vec128f {
   using Mask = uint32x4_t;
   static constexpr int lanes = 4;
   static constexpr int panel_vectors = 3;
+  static constexpr int tile_vectors = 3;
   static constexpr int max_rows[3] = {12, 12, 8};
 
   float32x4_t v;
@@ -21,6 +22,13 @@ struct Vec128f {
   static Vec128f gather(const T* p, ptrdiff_t stride) {
     const T copy[4] = {p[0], p[stride], p[2 * stride], p[3 * stride]};
     return load(copy);
+  }
+  static void prefetch(const void* p) {
+#if defined(__GNUC__) || defined(__clang__)
+    __builtin_prefetch(p, 0, 2);
+#else
+    (void)p;
+#endif
   }
   void store(T* p) const { vst1q_f32(p, v); }
   void store_first(T* p, int n) const {
@@ -41,6 +49,8 @@ struct Vec128f {
   friend Vec128f operator/(Vec128f a, Vec128f b) { return {vdivq_f32(a.v, b.v)}; }
   // a b + c, rounded once.
   friend Vec128f fma(Vec128f a, Vec128f b, Vec128f c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
+  // sum += a b, rounded once where fma is.
+  friend void accumulate(Vec128f& sum, Vec128f a, Vec128f b) { sum = fma(a, b, sum); }
   // NaN where either is NaN.
   friend Vec128f min(Vec128f a, Vec128f b) { return {vminq_f32(a.v, b.v)}; }
   friend Vec128f max(Vec128f a, Vec128f b) { return {vmaxq_f32(a.v, b.v)}; }
@@ -84,6 +94,7 @@ struct Vec128d {
   using Mask = uint64x2_t;
   static constexpr int lanes = 2;
   static constexpr int panel_vectors = 3;
+  static constexpr int tile_vectors = 3;
   static constexpr int max_rows[3] = {12, 12, 8};
 
   float64x2_t v;
@@ -97,6 +108,13 @@ struct Vec128d {
   static Vec128d gather(const T* p, ptrdiff_t stride) {
     const T copy[2] = {p[0], p[stride]};
     return load(copy);
+  }
+  static void prefetch(const void* p) {
+#if defined(__GNUC__) || defined(__clang__)
+    __builtin_prefetch(p, 0, 2);
+#else
+    (void)p;
+#endif
   }
   void store(T* p) const { vst1q_f64(p, v); }
   void store_first(T* p, int n) const {
@@ -115,6 +133,8 @@ struct Vec128d {
   friend Vec128d operator*(Vec128d a, Vec128d b) { return {vmulq_f64(a.v, b.v)}; }
   friend Vec128d operator/(Vec128d a, Vec128d b) { return {vdivq_f64(a.v, b.v)}; }
   friend Vec128d fma(Vec128d a, Vec128d b, Vec128d c) { return {vfmaq_f64(c.v, a.v, b.v)}; }
+  // sum += a b, rounded once where fma is.
+  friend void accumulate(Vec128d& sum, Vec128d a, Vec128d b) { sum = fma(a, b, sum); }
   friend Vec128d min(Vec128d a, Vec128d b) { return {vminq_f64(a.v, b.v)}; }
   friend Vec128d max(Vec128d a, Vec128d b) { return {vmaxq_f64(a.v, b.v)}; }
   friend Vec128d abs(Vec128d a) { return {vabsq_f64(a.v)}; }

@@ -29,6 +29,7 @@ struct Vec4 {
   };
   static constexpr int lanes = 4;
   static constexpr int panel_vectors = 2;
+  static constexpr int tile_vectors = 2;
   static constexpr int max_rows[2] = {4, 4};
 
   T v[4];
@@ -62,6 +63,13 @@ struct Vec4 {
   static Vec4 gather(const T* p, ptrdiff_t stride) {
     return each([&](int i) { return p[i * stride]; });
   }
+  static void prefetch(const void* p) {
+#if defined(__GNUC__) || defined(__clang__)
+    __builtin_prefetch(p, 0, 2);
+#else
+    (void)p;
+#endif
+  }
   void store(T* p) const {
     for (int i = 0; i < 4; ++i) p[i] = v[i];
   }
@@ -92,6 +100,8 @@ struct Vec4 {
   friend Vec4 fma(Vec4 a, Vec4 b, Vec4 c) {
     return each([&](int i) { return a.v[i] * b.v[i] + c.v[i]; });
   }
+  // sum += a b, rounded once where fma is.
+  friend void accumulate(Vec4& sum, Vec4 a, Vec4 b) { sum = fma(a, b, sum); }
   // The second argument where either is NaN.
   friend Vec4 min(Vec4 a, Vec4 b) {
     return each([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });

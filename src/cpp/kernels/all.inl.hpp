@@ -22,6 +22,7 @@ template <class T>
 const Kernels<T> table = {
     V<T>::lanes,
     V<T>::lanes* V<T>::panel_vectors,
+    V<T>::lanes* V<T>::tile_vectors,
     gemm<V<T>>,
     {activate<V<T>, Identity>, activate<V<T>, Step>, activate<V<T>, Sigmoid>, activate<V<T>, Tanh>,
      activate<V<T>, Relu>, activate<V<T>, LeakyRelu>, activate<V<T>, Elu>, activate<V<T>, Softplus>,
@@ -38,7 +39,5 @@ const Kernels<T> table = {
     column_sums<V<T>>,
     transpose<V<T>>,
     combine<V<T>>,
-    convert<float, T>,
-    convert<double, T>,
-    convert<uint8_t, T>,
+    {gather<V<T>, float>, gather<V<T>, double>, gather<V<T>, uint8_t>},
 };
