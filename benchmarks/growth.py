@@ -1,4 +1,4 @@
-"""Growth: how the time of a row and operation changes with the width of a net and with the batch.
+"""Job G: how the time of a row and operation changes with the width of a net and with the batch.
 
 Two sweeps, each once with one thread and once with all: square nets of growing width at one batch,
 and growing batches through fixed nets. A size that costs much more for each operation than its
@@ -15,6 +15,10 @@ from itertools import pairwise
 from typing import Any
 
 from benchmarks import probe
+from benchmarks.floors import Floor, figure
+
+NAME = "G"
+TITLE = "growth: time of a row by width and by batch, SGD, relu, float32"
 
 WIDTHS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1000, 1024, 1040, 1536, 2048,
           3072, 4096)  # fmt: skip
@@ -75,13 +79,13 @@ def flops_a_row(sizes: tuple[int, ...], kind: str) -> float:
 
 def measure(threads: list[int], quick: bool) -> list[Point]:
     """Measure every point in this process."""
-    points: list[Point] = []
+    found: list[Point] = []
     for sweep, size, sizes, batch in cases(quick):
         for kind, calls in _calls(sizes, batch).items():
             seconds = _best(calls, threads, quick)
             flops = flops_a_row(sizes, kind)
-            points.append(Point(kind, sweep, size, flops, seconds))
-    return points
+            found.append(Point(kind, sweep, size, flops, seconds))
+    return found
 
 
 def _calls(sizes: tuple[int, ...], batch: int) -> dict[str, Callable[[int], int]]:
@@ -146,40 +150,40 @@ def _timed(call: Callable[[int], int], flops: int) -> tuple[float, int]:
     return time.perf_counter() - begin, rows
 
 
-def series(points: list[Point]) -> dict[tuple[str, str], list[Point]]:
+def series(found: list[Point]) -> dict[tuple[str, str], list[Point]]:
     """Return the points of every sweep and kind, by size."""
-    found: dict[tuple[str, str], list[Point]] = {}
-    for point in points:
-        found.setdefault((point.sweep, point.kind), []).append(point)
-    return {key: sorted(value, key=lambda p: p.size) for key, value in found.items()}
+    grouped: dict[tuple[str, str], list[Point]] = {}
+    for point in found:
+        grouped.setdefault((point.sweep, point.kind), []).append(point)
+    return {key: sorted(value, key=lambda p: p.size) for key, value in grouped.items()}
 
 
-def cliffs(points: list[Point]) -> list[str]:
+def cliffs(found: list[Point]) -> list[str]:
     """Return every size that costs more than `CLIFF` times its smaller neighbour, an operation."""
-    lines = []
-    for (sweep, kind), line in series(points).items():
+    worse = []
+    for (sweep, kind), line in series(found).items():
         for small, large in pairwise(line):
             for n in small.seconds:
                 times = large.seconds[n] / large.flops / (small.seconds[n] / small.flops)
                 if times > CLIFF:
-                    lines.append(
+                    worse.append(
                         f"{kind}, {_subject(sweep)} {small.size} to {large.size}, "
                         f"{_threads(n)}: {times:.2f} x worse an operation"
                     )
-    return lines
+    return worse
 
 
-def slower_than_one(points: list[Point]) -> list[str]:
+def slower_than_one(found: list[Point]) -> list[str]:
     """Return every size at which more threads take longer than one."""
-    lines = []
-    for p in points:
+    slower = []
+    for p in found:
         for n, seconds in p.seconds.items():
             if seconds > NOISE * p.seconds[1]:
-                lines.append(
+                slower.append(
                     f"{p.kind}, {_subject(p.sweep)} {p.size}: {_threads(n)} take "
                     f"{seconds / p.seconds[1]:.2f} x as long as one"
                 )
-    return lines
+    return slower
 
 
 def _subject(sweep: str) -> str:
@@ -190,19 +194,51 @@ def _threads(n: int) -> str:
     return f"{n} thread" + "s" * (n > 1)
 
 
-def run(cpus: list[int], quick: bool) -> list[Point]:
+def run(cpus: list[int], quick: bool) -> list[dict[str, Any]]:
     """Measure in a process of its own, with one thread and with all of `cpus`."""
     answer: list[dict[str, Any]] = probe.ask("growth", cpus, *["quick"] * quick)
-    return [from_dict(entry) for entry in answer]
+    return answer
 
 
-def from_dict(entry: dict[str, Any]) -> Point:
-    """Return a point as `dataclasses.asdict` and JSON left it."""
-    seconds = {int(n): float(s) for n, s in entry["seconds"].items()}
-    return Point(**entry | {"seconds": seconds})
+def points(facts: list[dict[str, Any]]) -> list[Point]:
+    """Return the points as they were before `dataclasses.asdict` and JSON."""
+    return [
+        Point(**entry | {"seconds": {int(n): float(s) for n, s in entry["seconds"].items()}})
+        for entry in facts
+    ]
+
+
+def lines(facts: list[dict[str, Any]]) -> list[str]:
+    """Return the table."""
+    table = [f"{NAME}  {TITLE}"]
+    for (sweep, kind), line in series(points(facts)).items():
+        table.append(f"  {kind}, {_subject(sweep)}")
+        counts = list(line[0].seconds)
+        heads = "".join(f"{f'{n} thread' + 's' * (n > 1):>22}" for n in counts)
+        table.append(f"  {'':>8}{heads}")
+        table.append(f"  {'':>8}" + f"{'us a row':>12}{'GFLOP/s':>10}" * len(counts))
+        for p in line:
+            cells = "".join(
+                f"{figure(s * 1e6):>12}{p.flops / s / 1e9:>10.1f}" for s in p.seconds.values()
+            )
+            table.append(f"  {p.size:>8}{cells}")
+    return table
+
+
+def floors(facts: list[dict[str, Any]]) -> list[Floor]:
+    """Judge: no cliff, and never slower than one thread."""
+    found = points(facts)
+    return [
+        _none_of(f"no size (G) more than {CLIFF} x worse than the smaller one", cliffs(found)),
+        _none_of("never slower than one thread (G)", slower_than_one(found)),
+    ]
+
+
+def _none_of(demand: str, exceptions: list[str]) -> Floor:
+    return Floor(demand, "; ".join(exceptions) or "none", not exceptions)
 
 
 if __name__ == "__main__":
     count, arguments = probe.begin()
-    found = measure(sorted({1, count}), "quick" in arguments)
-    print(json.dumps([asdict(point) for point in found]))
+    measured = measure(sorted({1, count}), "quick" in arguments)
+    print(json.dumps([asdict(point) for point in measured]))
