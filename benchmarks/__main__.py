@@ -27,8 +27,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--peers",
         metavar="A,B",
-        help="contestants, 'mlpfast' for its three backends, 'all' for every one there is "
-        "(default: all but torch-compile)",
+        help="contestants, 'mlpfast' for its three backends, 'all' for every one (default)",
     )
     parser.add_argument(
         "--json",
@@ -65,8 +64,7 @@ def listing() -> list[str]:
     lines += [f"  {study.NAME:<26}{study.TITLE}" for study in studies.STUDIES]
     lines.append("contestants")
     for entry in peers.ENTRIES:
-        state = entry.missing() or ("installed" if entry.default else "installed, on request")
-        lines.append(f"  {entry.name:<26}{state}")
+        lines.append(f"  {entry.name:<26}{entry.missing() or 'installed'}")
     return lines
 
 

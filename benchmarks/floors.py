@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from benchmarks.contest import Result
 
-_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
+UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def figure(value: float) -> str:
 
 def scale_of(result: Result) -> float:
     """Return what the seconds of a unit are divided by, to give the job's printed figure."""
-    return _UNITS[result.workload.unit] / result.workload.per
+    return UNITS[result.workload.unit] / result.workload.per
 
 
 Judge = Callable[[Result], tuple[str, bool] | None]
