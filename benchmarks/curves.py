@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.drawing import LINES, canvas, finish, save
-from benchmarks.growth import points, series
+from benchmarks.growth import BATCH, points, series
 
 _STYLES = ("--", "-", ":")
 
 
 def growth(facts: list[dict[str, Any]], path: Path) -> Path:
-    """Draw the time of an operation against width and against batch, training and predict."""
+    """Draw the operations a second by width and by batch, training and predict."""
     found = series(points(facts))
     sweeps = list(dict.fromkeys(sweep for sweep, _ in found))
     figure = canvas(8, 2.4 * len(sweeps))
@@ -21,18 +21,18 @@ def growth(facts: list[dict[str, Any]], path: Path) -> Path:
         for panel, kind in zip(row, ("step", "predict"), strict=True):
             line = found[sweep, kind]
             for n, style in zip(line[0].seconds, _STYLES, strict=False):
-                times = [p.seconds[n] / p.flops * 1e12 for p in line]
+                rates = [p.flops / p.seconds[n] / 1e9 for p in line]
                 label = f"{n} thread" + "s" * (n > 1)
                 sizes = [p.size for p in line]
                 panel.plot(
-                    sizes, times, style, color=LINES[0], marker=".", markersize=4, label=label
+                    sizes, rates, style, color=LINES[0], marker=".", markersize=4, label=label
                 )
             panel.set_xscale("log", base=2)
-            panel.set_yscale("log")
-            title = f"{kind}, {'square nets' if sweep == 'width' else sweep}"
+            title = f"{kind}, {f'square nets, {BATCH} rows' if sweep == 'width' else sweep}"
             x = "units a layer" if sweep == "width" else "rows of a batch"
-            finish(panel, title, x, "ps an operation")
-    grid[0][0].legend(fontsize=8, frameon=False)
+            finish(panel, title, x, "GFLOP/s")
+        row[0].set_ylim(bottom=0)  # shared by the row, once all of it is drawn
+    grid[0][0].legend(fontsize=8, frameon=False, loc="lower right")
     return save(figure, path)
 
 

@@ -25,6 +25,19 @@ def points(jobs: list[dict[str, Any]], name: str) -> list[tuple[str, float | Non
     return found
 
 
+def labels(named: list[tuple[str, float, float]]) -> list[tuple[str, tuple[float, float]]]:
+    """Return a label and its place for every point; neighbours, at most a quarter apart, share."""
+    found: list[tuple[list[str], tuple[float, float]]] = []
+    for name, x, y in sorted(named, key=lambda point: point[1:], reverse=True):
+        for names, (other_x, other_y) in found:
+            if 0.8 < x / other_x < 1.25 and 0.8 < y / other_y < 1.25:
+                names.append(name)
+                break
+        else:
+            found.append(([name], (x, y)))
+    return [(", ".join(names), at) for names, at in found]
+
+
 def draw(jobs: list[dict[str, Any]], ceilings: dict[str, Any], path: Path) -> Path:
     """Draw mlpfast and the best peer of each job under the measured ceilings of all threads."""
     figure = canvas(8, 5)
@@ -40,7 +53,7 @@ def draw(jobs: list[dict[str, Any]], ceilings: dict[str, Any], path: Path) -> Pa
     known = [x for _, x, _, _ in ours + peers if x is not None]
     low = min([0.25, *known]) / 2
     # All jobs that stay within the caches stand at the right edge.
-    edge = 8 * max([100.0, *known])
+    edge = 4 * max([100.0, *known])
     for (level, rate), color in zip(ceilings["levels_all"].items(), LINES[1:], strict=False):
         if level == "L1":
             continue
@@ -57,7 +70,7 @@ def draw(jobs: list[dict[str, Any]], ceilings: dict[str, Any], path: Path) -> Pa
         )
     for dtype, style in (("float32", "-"), ("float64", "--")):
         peak = together[dtype]
-        panel.plot([low, 2 * edge], [peak, peak], color="#444444", linewidth=1, linestyle=style)
+        panel.plot([low, 8 * edge], [peak, peak], color="#444444", linewidth=1, linestyle=style)
         label = f"FMA {dtype} {peak / 1e9:.0f} GFLOP/s"
         panel.annotate(label, (low, peak), fontsize=7, va="bottom")
     for which, color, label in (
@@ -72,9 +85,8 @@ def draw(jobs: list[dict[str, Any]], ceilings: dict[str, Any], path: Path) -> Pa
             label=label,
             zorder=3,
         )
-    for name, x, rate, _ in ours:
-        at = (edge if x is None else x, rate)
-        panel.annotate(name, at, xytext=(4, 3), textcoords="offset points", fontsize=7)
+    for name, at in labels([(name, edge if x is None else x, rate) for name, x, rate, _ in ours]):
+        panel.annotate(name, at, xytext=(5, 2), textcoords="offset points", fontsize=7)
     panel.set_xscale("log")
     panel.set_yscale("log")
     panel.legend(fontsize=8, loc="lower center", frameon=False)

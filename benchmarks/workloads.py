@@ -223,7 +223,7 @@ WORKLOADS: tuple[Workload, ...] = (
     ),
     Workload(
         name="X:float64",
-        title="the same in float64",
+        title="one step of XOR inside fit, 2-6-1 sigmoid, 4 rows, SGD, float64",
         sizes=(2, 6, 1),
         dtype="float64",
         **_XOR,  # type: ignore[arg-type]

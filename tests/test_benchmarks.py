@@ -192,6 +192,7 @@ def test_ceilings_of_two_measurements_are_the_higher_ones(ceilings):
     best = ceilings.one.best_of(slow)
     assert (best.float32, best.float64) == (100e9, 60e9)
     assert [rate for _, rate in best.read] == [200e9, 100e9, 50e9, 50e9]
+    assert slow.scaled(0.5).read[0][1] == 25e9
     busy = Ceilings(ceilings.one, ceilings.one, 2, 2e9, 64, 32 << 10, 1 << 20, "")
     assert "50 %" in describe(busy)[-1]
     assert len(describe(ceilings)) == len(describe(busy)) - 1
