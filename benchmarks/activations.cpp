@@ -77,9 +77,9 @@ void measure(const Kernels<T>& kernels, const char* dtype) {
   const struct {
     const char* name;
     Activation which;
-  } all[] = {{"exp", Activation::exp},           {"sigmoid", Activation::sigmoid},
-             {"tanh", Activation::tanh},         {"softplus", Activation::softplus},
-             {"gelu", Activation::gelu},         {"silu", Activation::silu}};
+  } all[] = {{"exp", Activation::exp},   {"sigmoid", Activation::sigmoid},
+             {"tanh", Activation::tanh}, {"softplus", Activation::softplus},
+             {"gelu", Activation::gelu}, {"silu", Activation::silu}};
   for (const auto& one : all) {
     const auto f = kernels.activate[int(one.which)];
     const double taken = least([&] { f(x.z, x.a, 1, kElements, kElements); });

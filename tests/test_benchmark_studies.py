@@ -1,4 +1,4 @@
-"""The benchmarks' studies: growth, scaling, activations and calls; their judgements and plots."""
+"""The benchmarks beside the races: studies, plots, and the jobs on any number of threads."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -16,7 +17,10 @@ if not (ROOT / "benchmarks" / "__main__.py").is_file():
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import activations, calls, curves, growth, plot, probe, roofline, scaling  # noqa: E402
+from benchmarks.data import make_job  # noqa: E402
+from benchmarks.peers.ours import Mlpfast  # noqa: E402
 from benchmarks.studies import STUDIES  # noqa: E402
+from benchmarks.workloads import WORKLOADS  # noqa: E402
 
 import mlpfast  # noqa: E402
 from mlpfast import backends  # noqa: E402
@@ -226,3 +230,24 @@ def test_all_plots_are_drawn_from_a_saved_run(tmp_path):
 
 def test_studies_have_names_of_their_own():
     assert [study.NAME for study in STUDIES] == ["G", "TS", "A", "F", "MEM"]
+
+
+# ------------------------------------------------------------------ the jobs and the threads
+
+
+@NEEDS_CPP
+@pytest.mark.parametrize("w", WORKLOADS, ids=lambda w: w.name)
+def test_every_job_is_bitwise_the_same_for_any_number_of_threads(w, restore_threads):
+    short = w.shortened()
+    made = make_job(short)
+    results = []
+    for n in (1, 2, 3):
+        mlpfast.set_num_threads(n)
+        runner = Mlpfast("cpp")
+        runner.prepare(made, own_order=False)
+        runner.start()
+        runner.run(short.check_units)
+        results.append(np.array(runner.result()))
+    assert not np.array_equal(results[0], made.params), "nothing was done"
+    for n, result in zip((2, 3), results[1:], strict=True):
+        assert result.tobytes() == results[0].tobytes(), f"{n} threads differ from one"
