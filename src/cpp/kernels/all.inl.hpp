@@ -15,6 +15,8 @@
 
 #include "moves.inl.hpp"
 
+#include "narrow.inl.hpp"
+
 template <class T>
 using V = typename VecOf<T>::type;
 
@@ -38,6 +40,17 @@ const Kernels<T> table = {
     column_sums<V<T>>,
     transpose<V<T>>,
     combine<V<T>>,
+    unit_product<V<T>>,
+    unit_gradient<V<T>>,
+    row_sums<V<T>>,
+    {unit_loss<V<T>, Mse>, unit_loss<V<T>, SquaredError>, unit_loss<V<T>, Mae>,
+     unit_loss<V<T>, Huber>, unit_loss<V<T>, BinaryCrossentropy>,
+     unit_categorical_crossentropy<V<T>>, unit_loss<V<T>, Poisson>},
+    unit_loss<V<T>, PoissonFromLogits>,
+    unit_metrics<V<T>>,
+    unit_softmax<V<T>>,
+    unit_softmax_derive<V<T>>,
+    take_rows<V<T>>,
     convert<float, T>,
     convert<double, T>,
     convert<uint8_t, T>,
