@@ -39,7 +39,7 @@ NarrowPlan<T>::NarrowPlan(const Network<T>& net, ptrdiff_t rows, int threads)
   this->team_size_ = std::min(this->team_size_, int(groups));
   const ptrdiff_t most = padded((rows + groups - 1) / groups) + (groups > 1 ? row_step_ : 0);
   block_rows_ = std::min(
-      most, padded(std::clamp<ptrdiff_t>(kBlockBytes / net.row_bytes(true), net.kernels.panel,
+      most, padded(std::clamp<ptrdiff_t>(128, net.kernels.panel,
                                          std::max<ptrdiff_t>(kMostBlockRows, net.kernels.panel))));
   // An odd number of cache lines, so that units do not fall on the same sets of the cache.
   ld_ = (round_up(block_rows_, line) / line | 1) * line;

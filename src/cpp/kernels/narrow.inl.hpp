@@ -11,7 +11,7 @@ void unit_block(const typename V::T* w, ptrdiff_t ldw, const typename V::T* x, p
   for (int i = 0; i < MR; ++i) {
     const V b = V::set(bias ? bias[i] : typename V::T(0));
     MLPFAST_UNROLL(4)
-    for (int j = 0; j < NV; ++j) acc[i][j] = accumulate ? V::load(z + i * ld + j * V::lanes) : b;
+    for (int j = 0; j < NV; ++j) acc[i][j] = b;
   }
   MLPFAST_UNROLL(4)
   for (ptrdiff_t p = 0; p < inputs; ++p) {
@@ -25,10 +25,19 @@ void unit_block(const typename V::T* w, ptrdiff_t ldw, const typename V::T* x, p
       for (int j = 0; j < NV; ++j) acc[i][j] = fma(a, row[j], acc[i][j]);
     }
   }
+  // Read at the end, not at the beginning, so that the addresses need not be kept in between.
+  if (accumulate) {
+    MLPFAST_UNROLL(16)
+    for (int i = 0; i < MR; ++i) {
+      MLPFAST_UNROLL(4)
+      for (int j = 0; j < NV; ++j)
+        acc[i][j] = V::load(z + i * ld + j * V::lanes) + acc[i][j];
+    }
+  }
   MLPFAST_UNROLL(16)
-  for (int i = 0; i < MR; ++i) {
+  for (int i = 0; i < MR; ++i, z += ld) {
     MLPFAST_UNROLL(4)
-    for (int j = 0; j < NV; ++j) acc[i][j].store(z + i * ld + j * V::lanes);
+    for (int j = 0; j < NV; ++j) acc[i][j].store(z + j * V::lanes);
   }
 }
 
@@ -72,7 +81,9 @@ void unit_product(const UnitProduct<typename V::T>& g) {
     const UnitBlock<V>* blocks =
         by_units ? unit_blocks_for<V, true>(width) : unit_blocks_for<V, false>(width);
     const ptrdiff_t most = V::max_rows[width - 1];
+    // As even as can be: blocks of `rest` units after `thick` ones of one more.
     const ptrdiff_t count = (g.units + most - 1) / most;
+    const ptrdiff_t rest = g.units / count, thick = g.units - rest * count;
     const ptrdiff_t step = kResidentBytes / ptrdiff_t(sizeof(T)) / (width * V::lanes);
     ptrdiff_t p = 0;
     do {
@@ -80,12 +91,13 @@ void unit_product(const UnitProduct<typename V::T>& g) {
       const T* w = g.w + p * g.w_input;
       const T* x = g.x + p * g.ld + begin * V::lanes;
       T* z = g.z + begin * V::lanes;
-      ptrdiff_t unit = 0;
-      for (ptrdiff_t i = count; i > 0; --i) {
-        const ptrdiff_t units = (g.units - unit + i - 1) / i;
-        blocks[units - 1](w + unit * g.w_unit, ldw, x, g.ld, inputs, z + unit * g.ld,
-                          g.bias ? g.bias + unit : nullptr, g.accumulate || p > 0);
-        unit += units;
+      const T* bias = g.accumulate || p > 0 ? nullptr : g.bias;
+      for (ptrdiff_t i = 0; i < count; ++i) {
+        const ptrdiff_t units = rest + (i < thick);
+        blocks[units - 1](w, ldw, x, g.ld, inputs, z, bias, g.accumulate || p > 0);
+        w += units * g.w_unit;
+        z += units * g.ld;
+        if (bias) bias += units;
       }
       p += inputs;
     } while (p < g.inputs);
