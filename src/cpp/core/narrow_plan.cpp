@@ -12,19 +12,24 @@ constexpr ptrdiff_t kMaxGroups = 16;
 // Buffers of a block of rows.
 constexpr ptrdiff_t kBlockBytes = 65536;
 constexpr ptrdiff_t kMostBlockRows = 128;
+// Sums of a layer's weight gradient that wait for the next block.
+constexpr ptrdiff_t kPartialBytes = 24576;
+// Parameters that are combined, then updated, before the next.
+constexpr ptrdiff_t kUpdateSpan = 1024;
 
 ptrdiff_t groups_of(ptrdiff_t rows) {
   return std::clamp<ptrdiff_t>(rows / kGroupRows, 1, kMaxGroups);
 }
 
 // Of the two ways to a weight gradient, whether the one with rows in the lanes takes fewer
-// instructions: it adds up a vector at the end of each sum, three instructions; the other fills
-// vectors with outputs and has to transpose the deltas, a third of an instruction each.
-bool rows_fill_better(const Layer& layer, ptrdiff_t rows, ptrdiff_t lanes) {
-  const double in_lanes = double(layer.n_in * layer.n_out) * (double(rows) / double(lanes) + 3);
-  const double by_units =
-      double(rows) * (double(layer.n_in * layer.out_padded) / double(lanes) +
-                      double(layer.n_out) / 3);
+// instructions: it adds up a vector at the end of each sum, three instructions, or one if the
+// vector is kept for the next block; the other fills vectors with outputs and has to transpose the
+// deltas, a third of an instruction each.
+bool rows_fill_better(const Layer& layer, ptrdiff_t rows, ptrdiff_t lanes, bool keeps) {
+  const double in_lanes =
+      double(layer.n_in * layer.n_out) * (double(rows) / double(lanes) + (keeps ? 1 : 3));
+  const double by_units = double(rows) * (double(layer.n_in * layer.out_padded) / double(lanes) +
+                                          double(layer.n_out) / 3);
   return in_lanes < by_units;
 }
 
@@ -45,10 +50,15 @@ NarrowPlan<T>::NarrowPlan(const Network<T>& net, ptrdiff_t rows, int threads)
   ld_ = (round_up(block_rows_, line) / line | 1) * line;
 
   std::vector<std::vector<ptrdiff_t>> offsets(size_t(this->team_size_));
+  std::vector<ptrdiff_t> partials;
   ptrdiff_t widest = 0;
   for (const Layer& layer : layout.layers) {
     widest = std::max(widest, layer.out_padded);
-    sums_rows_.push_back(rows_fill_better(layer, block_rows_, net.kernels.lanes));
+    const ptrdiff_t lanes = net.kernels.lanes;
+    const ptrdiff_t partial = round_up(layer.n_in, lanes) * layer.n_out * lanes;
+    const bool keeps = block_rows_ < most && partial * ptrdiff_t(sizeof(T)) <= kPartialBytes;
+    sums_rows_.push_back(rows_fill_better(layer, block_rows_, lanes, keeps));
+    partials.push_back(sums_rows_.back() && keeps ? partial : 0);
   }
   for (auto& o : offsets) {
     o = {arena.reserve_array<const T*>(block_rows_ * 2),
@@ -57,20 +67,28 @@ NarrowPlan<T>::NarrowPlan(const Network<T>& net, ptrdiff_t rows, int threads)
          arena.reserve_array<T>(layout.layers.back().n_out * ld_),
          arena.reserve_array<T>(block_rows_),
          arena.reserve_array<T>(block_rows_ * widest)};
-    for (const Layer& layer : layout.layers) {
+    for (size_t l = 0; l < net.depth(); ++l) {
+      const Layer& layer = layout.layers[l];
       const ptrdiff_t a = arena.reserve_array<T>(layer.n_out * ld_);
       o.push_back(a);
       o.push_back(layer.keeps_z ? arena.reserve_array<T>(layer.n_out * ld_) : a);
       o.push_back(arena.reserve_array<T>(layer.out_padded * ld_));
+      o.push_back(partials[l] ? arena.reserve_array<T>(partials[l]) : -1);
     }
   }
   const ptrdiff_t gradients = arena.reserve_array<T>(groups * layout.packed_size);
   arena.commit();
   for (const auto& o : offsets) {
-    Block block{arena.at<const T*>(o[0]), arena.at<T>(o[1]), arena.at<T>(o[2]), arena.at<T>(o[3]),
-                arena.at<T>(o[4]),        arena.at<T>(o[5]), {}};
-    for (size_t i = 6; i < o.size(); i += 3)
-      block.layers.push_back({arena.at<T>(o[i]), arena.at<T>(o[i + 1]), arena.at<T>(o[i + 2])});
+    Block block{arena.at<const T*>(o[0]),
+                arena.at<T>(o[1]),
+                arena.at<T>(o[2]),
+                arena.at<T>(o[3]),
+                arena.at<T>(o[4]),
+                arena.at<T>(o[5]),
+                {}};
+    for (size_t i = 6; i < o.size(); i += 4)
+      block.layers.push_back({arena.at<T>(o[i]), arena.at<T>(o[i + 1]), arena.at<T>(o[i + 2]),
+                              o[i + 3] < 0 ? nullptr : arena.at<T>(o[i + 3])});
     blocks_.push_back(std::move(block));
   }
   this->gradients_ = arena.at<T>(gradients);
@@ -82,8 +100,10 @@ void NarrowPlan<T>::step(const Team& team, const Step<T>& step) {
   const ptrdiff_t groups = groups_of(step.batch.rows);
   const T scale = T(step.batch.scale(this->net_.spec.mean));
   const Range mine = share(groups, team.index, team.count);
-  for (ptrdiff_t g = mine.begin; g < mine.end; ++g)
+  for (ptrdiff_t g = mine.begin; g < mine.end; ++g) {
     run_group(step, g, groups, scale, blocks_[size_t(team.index)]);
+    combine_own(mine, g + 1);
+  }
   team.sync();
   if (team.index == 0) {
     this->totals_ = {};
@@ -97,8 +117,38 @@ void NarrowPlan<T>::step(const Team& team, const Step<T>& step) {
   const ptrdiff_t size = this->net_.layout.packed_size;
   Range range = share(size / kernels.lanes, team.index, team.count);
   range = {range.begin * kernels.lanes, range.end * kernels.lanes};
-  if (groups > 1) kernels.combine(this->gradients_ + range.begin, range.size(), size, groups);
-  if (step.optimizer) update_range(step, range);
+  for (ptrdiff_t at = range.begin; at < range.end; at += kUpdateSpan) {
+    const Range span = {at, std::min(at + kUpdateSpan, range.end)};
+    combine_rest(groups, team.count, span);
+    if (step.optimizer) update_range(step, span);
+  }
+}
+
+// Groups [i, i + 2 n) are added up in place of group i by adding group i + n, for n = 1, 2, 4 and
+// so on: as soon as group i + 2 n - 1 is `done` if all of them are the thread's own, else by
+// combine_rest.
+template <class T>
+void NarrowPlan<T>::combine_own(Range groups, ptrdiff_t done) const {
+  const ptrdiff_t size = this->net_.layout.packed_size;
+  for (ptrdiff_t n = 1; done % (2 * n) == 0 && done - 2 * n >= groups.begin; n *= 2)
+    this->net_.kernels.combine(this->gradients_ + (done - 2 * n) * size, size, n * size, 2);
+}
+
+template <class T>
+void NarrowPlan<T>::combine_rest(ptrdiff_t groups, int team_size, Range range) const {
+  const ptrdiff_t size = this->net_.layout.packed_size;
+  for (ptrdiff_t n = 1; n < groups; n *= 2) {
+    for (ptrdiff_t i = 0; i + n < groups; i += 2 * n) {
+      bool done = false;
+      for (int t = 0; t < team_size; ++t) {
+        const Range own = share(groups, t, team_size);
+        done = done || (own.begin <= i && i + 2 * n <= own.end);
+      }
+      if (!done)
+        this->net_.kernels.combine(this->gradients_ + i * size + range.begin, range.size(),
+                                   n * size, 2);
+    }
+  }
 }
 
 template <class T>
@@ -118,7 +168,7 @@ void NarrowPlan<T>::run_group(const Step<T>& step, ptrdiff_t group, ptrdiff_t gr
     if (result.bad_row < 0) result.bad_row = bad;
     forward(step.state.w, rows.size(), block);
     result.totals.add(loss(step, rows.size(), scale, block));
-    backward(step.state.w, rows.size(), b > 0, gradient, block);
+    backward(step.state.w, {padded(rows.size()), b == 0, b + 1 == count}, gradient, block);
   }
   results_[size_t(group)] = result;
 }
@@ -203,8 +253,7 @@ void NarrowPlan<T>::forward(const T* w, ptrdiff_t rows, const Block& block) cons
 }
 
 template <class T>
-Totals NarrowPlan<T>::loss(const Step<T>& step, ptrdiff_t rows, T scale,
-                           const Block& block) const {
+Totals NarrowPlan<T>::loss(const Step<T>& step, ptrdiff_t rows, T scale, const Block& block) const {
   const Network<T>& net = this->net_;
   const Layer& layer = net.last();
   const auto& buffers = block.layers.back();
@@ -234,31 +283,41 @@ Totals NarrowPlan<T>::loss(const Step<T>& step, ptrdiff_t rows, T scale,
     totals.squared_error = metrics.squared_error;
     totals.absolute_error = metrics.absolute_error;
   }
-  if (!net.layout.loss_from_logits && layer.activation != Activation::identity) {
-    const T* kept = layer.keeps_z ? r.z : r.a;
-    if (net.whole_rows(net.depth() - 1))
-      net.kernels.unit_softmax_derive(kept, r.delta, rows, layer.n_out, ld_);
-    else
-      net.kernels.derive[int(layer.activation)](kept, r.delta, layer.n_out, padded(rows), ld_);
-  }
   return totals;
 }
 
 template <class T>
-void NarrowPlan<T>::backward(const T* w, ptrdiff_t rows, bool onto, T* gradient,
-                             const Block& block) const {
+void NarrowPlan<T>::backward(const T* w, Place place, T* gradient, const Block& block) const {
   for (size_t l = this->net_.depth(); l-- > 0;) {
-    if (l > 0) propagate(l, w, rows, block);
-    layer_gradient(l, rows, onto, gradient, block);
+    derive(l, place, gradient, block);
+    if (l > 0) propagate(l, w, place.rows, block);
+    layer_gradient(l, place, gradient, block);
   }
 }
 
-// Deltas of layer l - 1 from those of layer l.
+// From the gradient by the outputs of layer l to its deltas, and the gradient of its biases.
+template <class T>
+void NarrowPlan<T>::derive(size_t l, Place place, T* gradient, const Block& block) const {
+  const Network<T>& net = this->net_;
+  const Layer& layer = net.layout.layers[l];
+  const auto& buffers = block.layers[l];
+  Activation activation = layer.activation;
+  if (l + 1 == net.depth() && net.layout.loss_from_logits) activation = Activation::identity;
+  if (activation == Activation::softmax) {
+    net.kernels.unit_softmax_derive(buffers.a, buffers.d, place.rows, layer.n_out, ld_);
+    activation = Activation::identity;
+  }
+  if (activation == Activation::identity && !net.spec.bias) return;
+  net.kernels.unit_derive[int(activation)](layer.keeps_z ? buffers.z : buffers.a, buffers.d,
+                                           layer.n_out, place.rows, ld_, gradient + layer.packed_b,
+                                           !place.first);
+}
+
+// The gradient by the outputs of layer l - 1 from the deltas of layer l.
 template <class T>
 void NarrowPlan<T>::propagate(size_t l, const T* w, ptrdiff_t rows, const Block& block) const {
   const Network<T>& net = this->net_;
   const Layer& layer = net.layout.layers[l];
-  const Activation activation = net.layout.layers[l - 1].activation;
   const auto& below = block.layers[l - 1];
   for (const Panel& panel : layer.panels) {
     UnitProduct<T> p;
@@ -271,36 +330,28 @@ void NarrowPlan<T>::propagate(size_t l, const T* w, ptrdiff_t rows, const Block&
     p.bias = nullptr;
     p.accumulate = panel.col > 0;
     p.units = layer.n_in;
-    p.rows = padded(rows);
+    p.rows = rows;
     p.inputs = std::min(panel.width, layer.n_out - panel.col);
     net.kernels.unit_product(p);
   }
-  if (net.whole_rows(l - 1))
-    net.kernels.unit_softmax_derive(below.a, below.d, rows, layer.n_in, ld_);
-  else if (activation != Activation::identity)
-    net.kernels.derive[int(activation)](net.layout.layers[l - 1].keeps_z ? below.z : below.a,
-                                        below.d, layer.n_in, padded(rows), ld_);
 }
 
 template <class T>
-void NarrowPlan<T>::layer_gradient(size_t l, ptrdiff_t rows, bool onto, T* gradient,
-                                   const Block& block) const {
+void NarrowPlan<T>::layer_gradient(size_t l, Place place, T* gradient, const Block& block) const {
   const Network<T>& net = this->net_;
   const Layer& layer = net.layout.layers[l];
   const T* x = l ? block.layers[l - 1].a : block.x;
   const T* d = block.layers[l].d;
-  const ptrdiff_t all = padded(rows);
+  T* partial = block.layers[l].partial;
   if (!sums_rows_[l])
-    net.kernels.transpose(d, ld_, layer.n_out, all, block.by_row, layer.out_padded);
+    net.kernels.transpose(d, ld_, layer.n_out, place.rows, block.by_row, layer.out_padded);
   for (const Panel& panel : layer.panels) {
     T* out = gradient + layer.packed_w + panel.col * layer.in_padded;
-    T* bias = gradient + layer.packed_b + panel.col;
     const ptrdiff_t outputs = std::min(panel.width, layer.n_out - panel.col);
     if (sums_rows_[l]) {
-      net.kernels.unit_gradient({x, d + panel.col * ld_, ld_, out, panel.width, onto, layer.n_in,
-                                 outputs, all});
-      if (net.spec.bias)
-        net.kernels.row_sums(d + panel.col * ld_, outputs, all, ld_, bias, onto);
+      net.kernels.unit_gradient({x, d + panel.col * ld_, ld_, out, panel.width, partial,
+                                 place.first, place.last, layer.n_in, outputs, place.rows});
+      if (partial) partial += round_up(layer.n_in, net.kernels.lanes) * net.kernels.lanes * outputs;
       continue;
     }
     Gemm<T> g;
@@ -312,13 +363,11 @@ void NarrowPlan<T>::layer_gradient(size_t l, ptrdiff_t rows, bool onto, T* gradi
     g.c = out;
     g.ldc = panel.width;
     g.bias = nullptr;
-    g.accumulate = onto;
+    g.accumulate = !place.first;
     g.m = layer.n_in;
     g.n = panel.width;
-    g.k = all;
+    g.k = place.rows;
     net.kernels.gemm(g);
-    if (net.spec.bias)
-      net.kernels.column_sums(g.b, all, panel.width, g.ldb, bias, onto);
   }
 }
 

@@ -3,7 +3,8 @@
 //
 // The batch is cut into groups of rows, a number that does not depend on the threads. A thread
 // pushes a group through the net and back, a block of rows at a time that stays in the cache, into
-// a gradient of the group's own. The gradients are then added up in the order of the groups.
+// a gradient of the group's own. The gradients are then added up in pairs, pairs of pairs and so
+// on; those that one thread has computed itself, it adds up at once.
 //
 // A block is unit-major: the rows lie in the lanes of vectors, so that a layer of one unit wastes
 // nothing, and the weights are read as they are in both directions.
@@ -25,9 +26,10 @@ class NarrowPlan final : public Plan<T> {
   // Buffers for a block of rows.
   struct Block {
     struct Buffers {
-      T* a;  // outputs (n_out, ld)
-      T* z;  // pre-activations where they are kept, else the same as a
-      T* d;  // deltas (n_out, padded, ld)
+      T* a;        // outputs (n_out, ld)
+      T* z;        // pre-activations where they are kept, else the same as a
+      T* d;        // deltas (n_out, padded, ld)
+      T* partial;  // sums of the weight gradient, see UnitGradient
     };
     const T** rows;  // where the rows of x, then those of y begin
     T* read;         // rows of x that had to be converted (rows, ld_input)
@@ -42,6 +44,11 @@ class NarrowPlan final : public Plan<T> {
     Totals totals;
     ptrdiff_t bad_row;
   };
+  // Where a block lies in its group.
+  struct Place {
+    ptrdiff_t rows;  // padded
+    bool first, last;
+  };
 
   void run_group(const Step<T>& step, ptrdiff_t group, ptrdiff_t groups, T scale,
                  const Block& block);
@@ -49,9 +56,12 @@ class NarrowPlan final : public Plan<T> {
   ptrdiff_t gather(const Batch<T>& batch, Range rows, const Block& block) const;
   void forward(const T* w, ptrdiff_t rows, const Block& block) const;
   Totals loss(const Step<T>& step, ptrdiff_t rows, T scale, const Block& block) const;
-  void backward(const T* w, ptrdiff_t rows, bool onto, T* gradient, const Block& block) const;
+  void backward(const T* w, Place place, T* gradient, const Block& block) const;
+  void derive(size_t l, Place place, T* gradient, const Block& block) const;
   void propagate(size_t l, const T* w, ptrdiff_t rows, const Block& block) const;
-  void layer_gradient(size_t l, ptrdiff_t rows, bool onto, T* gradient, const Block& block) const;
+  void layer_gradient(size_t l, Place place, T* gradient, const Block& block) const;
+  void combine_own(Range groups, ptrdiff_t done) const;
+  void combine_rest(ptrdiff_t groups, int team_size, Range range) const;
   void update_range(const Step<T>& step, Range range) const;
   ptrdiff_t padded(ptrdiff_t rows) const { return round_up(rows, row_step_); }
 

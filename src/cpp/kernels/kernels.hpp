@@ -86,8 +86,8 @@ struct UpdateSpan {
 };
 
 // Unit-major blocks: unit j of row i at [j * ld + i], so that rows lie in the lanes of vectors and
-// any number of units does. What stands in the rows up to the next multiple of the lanes is computed
-// along, with deltas of 0.
+// any number of units does. What stands in the rows up to the next multiple of the lanes is
+// computed along, with deltas of 0.
 
 // z (units x rows) = init + w x, where init is z itself, a bias for each unit, or 0.
 template <class T>
@@ -102,8 +102,10 @@ struct UnitProduct {
   ptrdiff_t units, rows, inputs;  // rows is padded
 };
 
-// out[i * ld_out + j] = or += the sum over rows of x[i] d[j]: the gradient of weights where so few
-// outputs are, that rows fill a vector better.
+// out[i * ld_out + j] = the sum over rows of x[i] d[j]: the gradient of weights where outputs are
+// so few, that rows fill a vector better. A group of rows comes in several blocks, `first` to
+// `last`; in between a vector of sums for each weight waits in `partial`, inputs (rounded up) x
+// outputs x lanes elements, or where it is null, the sum itself in `out`.
 template <class T>
 struct UnitGradient {
   const T* x;  // inputs x ld
@@ -111,7 +113,8 @@ struct UnitGradient {
   ptrdiff_t ld;
   T* out;
   ptrdiff_t ld_out;
-  bool accumulate;
+  T* partial;
+  bool first, last;
   ptrdiff_t inputs, outputs, rows;  // rows is padded
 };
 
@@ -160,9 +163,9 @@ struct Kernels {
   void (*combine)(T* g, ptrdiff_t n, ptrdiff_t stride, ptrdiff_t count);
   void (*unit_product)(const UnitProduct<T>&);
   void (*unit_gradient)(const UnitGradient<T>&);
-  // sums[j] = or += the sum over rows of d[j * ld + i].
-  void (*row_sums)(const T* d, ptrdiff_t units, ptrdiff_t rows, ptrdiff_t ld, T* sums,
-                   bool accumulate);
+  // d *= f'(z) by what was kept, as in `derive`; and sums[j] = or += the sum of unit j's d.
+  void (*unit_derive[int(Activation::count)])(const T* kept, T* d, ptrdiff_t units, ptrdiff_t rows,
+                                              ptrdiff_t ld, T* sums, bool accumulate);
   // The weighted sum of the rows' losses, and the deltas.
   double (*unit_loss[int(Loss::count)])(const UnitLoss<T>&);
   double (*unit_poisson_from_logits)(const UnitLoss<T>&);

@@ -30,8 +30,7 @@ void unit_block(const typename V::T* w, ptrdiff_t ldw, const typename V::T* x, p
     MLPFAST_UNROLL(16)
     for (int i = 0; i < MR; ++i) {
       MLPFAST_UNROLL(4)
-      for (int j = 0; j < NV; ++j)
-        acc[i][j] = V::load(z + i * ld + j * V::lanes) + acc[i][j];
+      for (int j = 0; j < NV; ++j) acc[i][j] = V::load(z + i * ld + j * V::lanes) + acc[i][j];
     }
   }
   MLPFAST_UNROLL(16)
@@ -106,14 +105,17 @@ void unit_product(const UnitProduct<typename V::T>& g) {
 
 // Sums of products over the rows, TJ outputs and as many inputs as fill a vector at a time.
 template <class V, int TJ>
-inline void unit_gradient_tile(const UnitGradient<typename V::T>& g, ptrdiff_t i0, ptrdiff_t j0) {
+inline void unit_gradient_tile(const UnitGradient<typename V::T>& g, ptrdiff_t i0, ptrdiff_t j0,
+                               typename V::T* partial) {
   using T = typename V::T;
   constexpr int TI = V::lanes / TJ;
   const T* x[TI];
   for (int i = 0; i < TI; ++i) x[i] = g.x + (i0 + i < g.inputs ? i0 + i : g.inputs - 1) * g.ld;
   const T* d = g.d + j0 * g.ld;
   V acc[V::lanes];
-  for (int q = 0; q < V::lanes; ++q) acc[q] = V::set(0);
+  MLPFAST_UNROLL(16)
+  for (int q = 0; q < V::lanes; ++q)
+    acc[q] = g.first || !partial ? V::set(0) : V::load(partial + q * V::lanes);
   for (ptrdiff_t r = 0; r < g.rows; r += V::lanes) {
     V dj[TJ];
     MLPFAST_UNROLL(4)
@@ -125,39 +127,61 @@ inline void unit_gradient_tile(const UnitGradient<typename V::T>& g, ptrdiff_t i
       for (int j = 0; j < TJ; ++j) acc[i * TJ + j] = fma(xi, dj[j], acc[i * TJ + j]);
     }
   }
+  if (partial && !g.last) {
+    MLPFAST_UNROLL(16)
+    for (int q = 0; q < V::lanes; ++q) acc[q].store(partial + q * V::lanes);
+    return;
+  }
   T sums[V::lanes];
   V::sums(acc).store(sums);
+  const bool onto = !partial && !g.first;
   const int here = g.inputs - i0 < TI ? int(g.inputs - i0) : TI;
   T* out = g.out + i0 * g.ld_out + j0;
   for (int i = 0; i < here; ++i)
     for (int j = 0; j < TJ; ++j)
-      out[i * g.ld_out + j] = (g.accumulate ? out[i * g.ld_out + j] : T(0)) + sums[i * TJ + j];
+      out[i * g.ld_out + j] = (onto ? out[i * g.ld_out + j] : T(0)) + sums[i * TJ + j];
+}
+
+template <class V, int TJ>
+inline void unit_gradient_columns(const UnitGradient<typename V::T>& g, ptrdiff_t j,
+                                  typename V::T*& partial) {
+  for (ptrdiff_t i = 0; i < g.inputs; i += V::lanes / TJ) {
+    unit_gradient_tile<V, TJ>(g, i, j, partial);
+    if (partial) partial += V::lanes * V::lanes;
+  }
 }
 
 template <class V>
 void unit_gradient(const UnitGradient<typename V::T>& g) {
   constexpr int most = V::lanes >= 16 ? 4 : V::lanes >= 4 ? 2 : 1;
+  typename V::T* partial = g.partial;
   ptrdiff_t j = 0;
-  for (; j + most <= g.outputs; j += most)
-    for (ptrdiff_t i = 0; i < g.inputs; i += V::lanes / most) unit_gradient_tile<V, most>(g, i, j);
-  for (; j < g.outputs; ++j)
-    for (ptrdiff_t i = 0; i < g.inputs; i += V::lanes) unit_gradient_tile<V, 1>(g, i, j);
+  for (; j + most <= g.outputs; j += most) unit_gradient_columns<V, most>(g, j, partial);
+  for (; j < g.outputs; ++j) unit_gradient_columns<V, 1>(g, j, partial);
 }
 
-template <class V>
-void row_sums(const typename V::T* d, ptrdiff_t units, ptrdiff_t rows, ptrdiff_t ld,
-              typename V::T* sums, bool accumulate) {
+template <class V, class F>
+void unit_derive(const typename V::T* kept, typename V::T* d, ptrdiff_t units, ptrdiff_t rows,
+                 ptrdiff_t ld, typename V::T* sums, bool accumulate) {
   for (ptrdiff_t j = 0; j < units; j += V::lanes) {
-    V acc[V::lanes];
-    for (int q = 0; q < V::lanes; ++q) {
-      acc[q] = V::set(0);
-      const typename V::T* from = d + (j + q < units ? j + q : units - 1) * ld;
-      for (ptrdiff_t r = 0; r < rows; r += V::lanes) acc[q] = acc[q] + V::load(from + r);
-    }
     const int here = lanes_left<V>(units, j);
-    V s = V::sums(acc);
-    if (accumulate) s = s + V::load_first(sums + j, here);
-    s.store_first(sums + j, here);
+    V acc[V::lanes];
+    for (int q = 0; q < V::lanes; ++q) acc[q] = V::set(0);
+    for (int q = 0; q < here; ++q, kept += ld, d += ld) {
+      V s = V::set(0);
+      for (ptrdiff_t r = 0; r < rows; r += V::lanes) {
+        V g = V::load(d + r);
+        if constexpr (!std::is_same<F, Identity>::value) {
+          g = g * F::template derivative<V>(V::load(kept + r));
+          g.store(d + r);
+        }
+        s = s + g;
+      }
+      acc[q] = s;
+    }
+    V total = V::sums(acc);
+    if (accumulate) total = total + V::load_first(sums + j, here);
+    total.store_first(sums + j, here);
   }
 }
 
