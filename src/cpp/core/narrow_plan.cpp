@@ -2,7 +2,8 @@
 #include "narrow_plan.hpp"
 
 #include <algorithm>
-#include <cmath>
+
+#include "../isa/prefetch.hpp"
 
 namespace mlpfast {
 namespace {
@@ -100,6 +101,12 @@ void NarrowPlan<T>::step(const Team& team, const Step<T>& step) {
   const ptrdiff_t groups = groups_of(step.batch.rows);
   const T scale = T(step.batch.scale(this->net_.spec.mean));
   const Range mine = share(groups, team.index, team.count);
+  const Range updated = update_share(team);
+  if (team.count > 1) {  // what the others have changed in the last step
+    const ptrdiff_t size = this->net_.layout.packed_size;
+    prefetch(step.state.w, updated.begin * ptrdiff_t(sizeof(T)));
+    prefetch(step.state.w + updated.end, (size - updated.end) * ptrdiff_t(sizeof(T)));
+  }
   for (ptrdiff_t g = mine.begin; g < mine.end; ++g) {
     run_group(step, g, groups, scale, blocks_[size_t(team.index)]);
     combine_own(mine, g + 1);
@@ -113,15 +120,27 @@ void NarrowPlan<T>::step(const Team& team, const Step<T>& step) {
       this->take_first_bad(&results_[size_t(g)].bad_row, 1);
     }
   }
-  const Kernels<T>& kernels = this->net_.kernels;
-  const ptrdiff_t size = this->net_.layout.packed_size;
-  Range range = share(size / kernels.lanes, team.index, team.count);
-  range = {range.begin * kernels.lanes, range.end * kernels.lanes};
-  for (ptrdiff_t at = range.begin; at < range.end; at += kUpdateSpan) {
-    const Range span = {at, std::min(at + kUpdateSpan, range.end)};
+  if (team.count > 1) {
+    const ptrdiff_t bytes = updated.size() * ptrdiff_t(sizeof(T));
+    const ptrdiff_t size = this->net_.layout.packed_size;
+    for (int t = 0; t < team.count; ++t)
+      if (t != team.index)
+        prefetch(this->gradients_ + share(groups, t, team.count).begin * size + updated.begin, bytes);
+    prefetch<true>(step.state.w + updated.begin, bytes);
+  }
+  for (ptrdiff_t at = updated.begin; at < updated.end; at += kUpdateSpan) {
+    const Range span = {at, std::min(at + kUpdateSpan, updated.end)};
     combine_rest(groups, team.count, span);
     if (step.optimizer) update_range(step, span);
   }
+}
+
+// The parameters that a member of the team combines and updates.
+template <class T>
+Range NarrowPlan<T>::update_share(const Team& team) const {
+  const ptrdiff_t lanes = this->net_.kernels.lanes;
+  const Range vectors = share(this->net_.layout.packed_size / lanes, team.index, team.count);
+  return {vectors.begin * lanes, vectors.end * lanes};
 }
 
 // Groups [i, i + 2 n) are added up in place of group i by adding group i + n, for n = 1, 2, 4 and

@@ -60,6 +60,7 @@ class NarrowPlan final : public Plan<T> {
   void derive(size_t l, Place place, T* gradient, const Block& block) const;
   void propagate(size_t l, const T* w, ptrdiff_t rows, const Block& block) const;
   void layer_gradient(size_t l, Place place, T* gradient, const Block& block) const;
+  Range update_share(const Team& team) const;
   void combine_own(Range groups, ptrdiff_t done) const;
   void combine_rest(ptrdiff_t groups, int team_size, Range range) const;
   void update_range(const Step<T>& step, Range range) const;
