@@ -125,7 +125,8 @@ void NarrowPlan<T>::step(const Team& team, const Step<T>& step) {
     const ptrdiff_t size = this->net_.layout.packed_size;
     for (int t = 0; t < team.count; ++t)
       if (t != team.index)
-        prefetch(this->gradients_ + share(groups, t, team.count).begin * size + updated.begin, bytes);
+        prefetch(this->gradients_ + share(groups, t, team.count).begin * size + updated.begin,
+                 bytes);
     prefetch<true>(step.state.w + updated.begin, bytes);
   }
   for (ptrdiff_t at = updated.begin; at < updated.end; at += kUpdateSpan) {

@@ -35,6 +35,7 @@ const Kernels<T> table = {
      elementwise_loss<V<T>, Huber>, elementwise_loss<V<T>, BinaryCrossentropy>,
      categorical_crossentropy<V<T>>, elementwise_loss<V<T>, Poisson>},
     elementwise_loss<V<T>, PoissonFromLogits>,
+    row_metrics<V<T>>,
     {update<V<T>, ScaledSum<V<T>>>, update<V<T>, Momentum<V<T>>>, update<V<T>, Adam<V<T>>>,
      update<V<T>, Rmsprop<V<T>>>},
     column_sums<V<T>>,

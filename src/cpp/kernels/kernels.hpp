@@ -67,6 +67,12 @@ struct LossRows {
   ptrdiff_t rows, cols, ld, ld_target;
 };
 
+// What the loss phase leaves for each row. `correct` is 1 where the largest output is the largest
+// target, the first of equals, or with one output, where both are on one side of a half.
+struct RowTotals {
+  double loss, correct, squared_error, absolute_error;
+};
+
 // One update of n neighbouring parameters. The scalars are folded by the core:
 //   g' = g + l2 w
 //   scaled_sum: w = decay w + rate g
@@ -130,8 +136,7 @@ struct UnitLoss {
   ptrdiff_t rows, cols, ld;
 };
 
-// Weighted sums over rows; `correct` counts those where the largest output is the largest target,
-// the first of equals, or with one output, where both are on one side of a half.
+// Weighted sums of what RowTotals says.
 struct Metrics {
   double correct = 0, squared_error = 0, absolute_error = 0;
 };
@@ -151,6 +156,8 @@ struct Kernels {
                                          ptrdiff_t ld);
   void (*loss[int(Loss::count)])(const LossRows<T>&);
   void (*poisson_from_logits)(const LossRows<T>&);
+  // All but the loss of each row's totals; errors are means over the outputs.
+  void (*row_metrics)(const LossRows<T>&, RowTotals* totals);
   void (*update[int(Update::count)])(const UpdateSpan<T>&);
   // sums[j] = sum over rows of d[i][j] in ascending order, or added to what stands there.
   void (*column_sums)(const T* d, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t ld, T* sums,
