@@ -103,50 +103,56 @@ void unit_product(const UnitProduct<typename V::T>& g) {
   }
 }
 
-// Sums of products over the rows, TJ outputs and as many inputs as fill a vector at a time.
-template <class V, int TJ>
-inline void unit_gradient_tile(const UnitGradient<typename V::T>& g, ptrdiff_t i0, ptrdiff_t j0,
-                               typename V::T* partial) {
+// Sums of products over the rows, TJ outputs and as many inputs as fill a vector at a time; of
+// fewer inputs, the last one fills the rest.
+template <class V, int TJ, bool Full>
+void unit_gradient_tile(const UnitGradient<typename V::T>& g, ptrdiff_t i0, ptrdiff_t j0,
+                        typename V::T* partial) {
   using T = typename V::T;
   constexpr int TI = V::lanes / TJ;
-  const T* x[TI];
-  for (int i = 0; i < TI; ++i) x[i] = g.x + (i0 + i < g.inputs ? i0 + i : g.inputs - 1) * g.ld;
-  const T* d = g.d + j0 * g.ld;
+  const ptrdiff_t here = Full ? TI : g.inputs - i0, ld = g.ld;
+  const T* x = g.x + i0 * ld;
+  const T* d = g.d + j0 * ld;
   V acc[V::lanes];
+  const bool fresh = g.first || !partial;
   MLPFAST_UNROLL(16)
-  for (int q = 0; q < V::lanes; ++q)
-    acc[q] = g.first || !partial ? V::set(0) : V::load(partial + q * V::lanes);
-  for (ptrdiff_t r = 0; r < g.rows; r += V::lanes) {
+  for (int q = 0; q < V::lanes; ++q) acc[q] = fresh ? V::set(0) : V::load(partial + q * V::lanes);
+  for (ptrdiff_t r = g.rows; r > 0; r -= V::lanes, x += V::lanes, d += V::lanes) {
     V dj[TJ];
     MLPFAST_UNROLL(4)
-    for (int j = 0; j < TJ; ++j) dj[j] = V::load(d + j * g.ld + r);
+    for (int j = 0; j < TJ; ++j) dj[j] = V::load(d + j * ld);
     MLPFAST_UNROLL(16)
     for (int i = 0; i < TI; ++i) {
-      const V xi = V::load(x[i] + r);
+      const V xi = V::load(x + (Full || i < here ? i : here - 1) * ld);
       MLPFAST_UNROLL(4)
       for (int j = 0; j < TJ; ++j) acc[i * TJ + j] = fma(xi, dj[j], acc[i * TJ + j]);
     }
   }
-  if (partial && !g.last) {
-    MLPFAST_UNROLL(16)
-    for (int q = 0; q < V::lanes; ++q) acc[q].store(partial + q * V::lanes);
-    return;
-  }
-  T sums[V::lanes];
-  V::sums(acc).store(sums);
+  T local[V::lanes * V::lanes];
+  T* kept = partial ? partial : local;
+  MLPFAST_UNROLL(16)
+  for (int q = 0; q < V::lanes; ++q) acc[q].store(kept + q * V::lanes);
+  if (partial && !g.last) return;
+  V sums[V::lanes];
+  for (int q = 0; q < V::lanes; ++q) sums[q] = V::load(kept + q * V::lanes);
+  T total[V::lanes];
+  V::sums(sums).store(total);
   const bool onto = !partial && !g.first;
-  const int here = g.inputs - i0 < TI ? int(g.inputs - i0) : TI;
   T* out = g.out + i0 * g.ld_out + j0;
-  for (int i = 0; i < here; ++i)
+  for (ptrdiff_t i = 0; i < here; ++i)
     for (int j = 0; j < TJ; ++j)
-      out[i * g.ld_out + j] = (onto ? out[i * g.ld_out + j] : T(0)) + sums[i * TJ + j];
+      out[i * g.ld_out + j] = (onto ? out[i * g.ld_out + j] : T(0)) + total[i * TJ + j];
 }
 
 template <class V, int TJ>
 inline void unit_gradient_columns(const UnitGradient<typename V::T>& g, ptrdiff_t j,
                                   typename V::T*& partial) {
-  for (ptrdiff_t i = 0; i < g.inputs; i += V::lanes / TJ) {
-    unit_gradient_tile<V, TJ>(g, i, j, partial);
+  constexpr int TI = V::lanes / TJ;
+  for (ptrdiff_t i = 0; i < g.inputs; i += TI) {
+    if (i + TI <= g.inputs)
+      unit_gradient_tile<V, TJ, true>(g, i, j, partial);
+    else
+      unit_gradient_tile<V, TJ, false>(g, i, j, partial);
     if (partial) partial += V::lanes * V::lanes;
   }
 }
