@@ -2,7 +2,6 @@
 #include "network.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 namespace mlpfast {
 namespace {
@@ -211,26 +210,8 @@ void Network<T>::loss(Range rows, bool want_metrics, const Workspace<T>& ws) con
     const T* kept = layer.keeps_z ? r.z : r.a;
     kernels.derive[int(layer.activation)](kept, r.delta, r.rows, layer.n_out, layer.ld);
   }
-  const ptrdiff_t n = layer.n_out;
-  for (ptrdiff_t i = rows.begin; i < rows.end; ++i) {
-    RowTotals& row = ws.totals[i];
-    row = {ws.row_loss[i], 0, 0, 0};
-    if (!want_metrics) continue;
-    const T* a = buffers.a + i * layer.ld;
-    const T* t = ws.target + i * layer.ld;
-    ptrdiff_t best_a = 0, best_t = 0;
-    for (ptrdiff_t j = 0; j < n; ++j) {
-      const double e = double(a[j]) - double(t[j]);
-      row.squared_error += e * e;
-      row.absolute_error += std::fabs(e);
-      if (a[j] > a[best_a]) best_a = j;
-      if (t[j] > t[best_t]) best_t = j;
-    }
-    row.squared_error /= double(n);
-    row.absolute_error /= double(n);
-    const bool right = n == 1 ? (a[0] > T(0.5)) == (t[0] > T(0.5)) : best_a == best_t;
-    row.correct = right ? 1 : 0;
-  }
+  for (ptrdiff_t i = rows.begin; i < rows.end; ++i) ws.totals[i] = {ws.row_loss[i], 0, 0, 0};
+  if (want_metrics) kernels.row_metrics(r, ws.totals + rows.begin);
 }
 
 template <class T>

@@ -10,11 +10,6 @@
 
 namespace mlpfast {
 
-// What the loss phase leaves for each row.
-struct RowTotals {
-  double loss, correct, squared_error, absolute_error;
-};
-
 // Sums over rows, weighted; the order is that of TOTALS in base.py.
 struct Totals {
   double loss = 0, weight = 0, correct = 0, squared_error = 0, absolute_error = 0;

@@ -92,6 +92,26 @@ struct Vec256f {
     s = _mm_max_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_max_ss(s, _mm_shuffle_ps(s, s, 1)));
   }
+  // Element q is the sum of a[q].
+  static Vec256f sums(const Vec256f (&a)[8]) {
+    const __m256 b = _mm256_hadd_ps(_mm256_hadd_ps(a[0].v, a[1].v), _mm256_hadd_ps(a[2].v, a[3].v));
+    const __m256 c = _mm256_hadd_ps(_mm256_hadd_ps(a[4].v, a[5].v), _mm256_hadd_ps(a[6].v, a[7].v));
+    return {_mm256_add_ps(_mm256_permute2f128_ps(b, c, 0x20), _mm256_permute2f128_ps(b, c, 0x31))};
+  }
+  // out[c] holds element c of every row; row(i) points to four of row i's.
+  template <class Row>
+  static void load_quads(Row row, Vec256f (&out)[4]) {
+    __m256 t[4];
+    for (int i = 0; i < 4; ++i)
+      t[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(row(i))),
+                                  _mm_loadu_ps(row(4 + i)), 1);
+    const __m256 low_0 = _mm256_unpacklo_ps(t[0], t[1]), high_0 = _mm256_unpackhi_ps(t[0], t[1]);
+    const __m256 low_1 = _mm256_unpacklo_ps(t[2], t[3]), high_1 = _mm256_unpackhi_ps(t[2], t[3]);
+    out[0].v = _mm256_shuffle_ps(low_0, low_1, 0x44);
+    out[1].v = _mm256_shuffle_ps(low_0, low_1, 0xee);
+    out[2].v = _mm256_shuffle_ps(high_0, high_1, 0x44);
+    out[3].v = _mm256_shuffle_ps(high_0, high_1, 0xee);
+  }
 };
 
 struct Vec256d {
@@ -178,6 +198,23 @@ struct Vec256d {
   friend T largest(Vec256d a) {
     const __m128d s = _mm_max_pd(_mm256_castpd256_pd128(a.v), _mm256_extractf128_pd(a.v, 1));
     return _mm_cvtsd_f64(_mm_max_sd(s, _mm_unpackhi_pd(s, s)));
+  }
+  // Element q is the sum of a[q].
+  static Vec256d sums(const Vec256d (&a)[4]) {
+    const __m256d b = _mm256_hadd_pd(a[0].v, a[1].v), c = _mm256_hadd_pd(a[2].v, a[3].v);
+    return {_mm256_add_pd(_mm256_permute2f128_pd(b, c, 0x20), _mm256_permute2f128_pd(b, c, 0x31))};
+  }
+  // out[c] holds element c of every row; row(i) points to four of row i's.
+  template <class Row>
+  static void load_quads(Row row, Vec256d (&out)[4]) {
+    const __m256d r0 = _mm256_loadu_pd(row(0)), r1 = _mm256_loadu_pd(row(1));
+    const __m256d r2 = _mm256_loadu_pd(row(2)), r3 = _mm256_loadu_pd(row(3));
+    const __m256d low_0 = _mm256_unpacklo_pd(r0, r1), high_0 = _mm256_unpackhi_pd(r0, r1);
+    const __m256d low_1 = _mm256_unpacklo_pd(r2, r3), high_1 = _mm256_unpackhi_pd(r2, r3);
+    out[0].v = _mm256_permute2f128_pd(low_0, low_1, 0x20);
+    out[1].v = _mm256_permute2f128_pd(high_0, high_1, 0x20);
+    out[2].v = _mm256_permute2f128_pd(low_0, low_1, 0x31);
+    out[3].v = _mm256_permute2f128_pd(high_0, high_1, 0x31);
   }
 };
 

@@ -67,6 +67,38 @@ struct Vec512f {
   }
   friend T sum(Vec512f a) { return _mm512_reduce_add_ps(a.v); }
   friend T largest(Vec512f a) { return _mm512_reduce_max_ps(a.v); }
+  // Element q is the sum of a[q].
+  static Vec512f sums(const Vec512f (&a)[16]) {
+    __m512 b[8], c[4];
+    for (int i = 0; i < 8; ++i)
+      b[i] = _mm512_add_ps(_mm512_unpacklo_ps(a[2 * i].v, a[2 * i + 1].v),
+                           _mm512_unpackhi_ps(a[2 * i].v, a[2 * i + 1].v));
+    for (int i = 0; i < 4; ++i)
+      c[i] = _mm512_add_ps(_mm512_shuffle_ps(b[2 * i], b[2 * i + 1], 0x44),
+                           _mm512_shuffle_ps(b[2 * i], b[2 * i + 1], 0xee));
+    const __m512 d = _mm512_add_ps(_mm512_shuffle_f32x4(c[0], c[1], 0x44),
+                                   _mm512_shuffle_f32x4(c[0], c[1], 0xee));
+    const __m512 e = _mm512_add_ps(_mm512_shuffle_f32x4(c[2], c[3], 0x44),
+                                   _mm512_shuffle_f32x4(c[2], c[3], 0xee));
+    return {_mm512_add_ps(_mm512_shuffle_f32x4(d, e, 0x88), _mm512_shuffle_f32x4(d, e, 0xdd))};
+  }
+  // out[c] holds element c of every row; row(i) points to four of row i's.
+  template <class Row>
+  static void load_quads(Row row, Vec512f (&out)[4]) {
+    __m512 t[4];
+    for (int i = 0; i < 4; ++i) {
+      t[i] = _mm512_castps128_ps512(_mm_loadu_ps(row(i)));
+      t[i] = _mm512_insertf32x4(t[i], _mm_loadu_ps(row(4 + i)), 1);
+      t[i] = _mm512_insertf32x4(t[i], _mm_loadu_ps(row(8 + i)), 2);
+      t[i] = _mm512_insertf32x4(t[i], _mm_loadu_ps(row(12 + i)), 3);
+    }
+    const __m512 low_0 = _mm512_unpacklo_ps(t[0], t[1]), high_0 = _mm512_unpackhi_ps(t[0], t[1]);
+    const __m512 low_1 = _mm512_unpacklo_ps(t[2], t[3]), high_1 = _mm512_unpackhi_ps(t[2], t[3]);
+    out[0].v = _mm512_shuffle_ps(low_0, low_1, 0x44);
+    out[1].v = _mm512_shuffle_ps(low_0, low_1, 0xee);
+    out[2].v = _mm512_shuffle_ps(high_0, high_1, 0x44);
+    out[3].v = _mm512_shuffle_ps(high_0, high_1, 0xee);
+  }
 };
 
 struct Vec512d {
@@ -127,6 +159,34 @@ struct Vec512d {
   }
   friend T sum(Vec512d a) { return _mm512_reduce_add_pd(a.v); }
   friend T largest(Vec512d a) { return _mm512_reduce_max_pd(a.v); }
+  // Element q is the sum of a[q].
+  static Vec512d sums(const Vec512d (&a)[8]) {
+    __m512d b[4];
+    for (int i = 0; i < 4; ++i)
+      b[i] = _mm512_add_pd(_mm512_unpacklo_pd(a[2 * i].v, a[2 * i + 1].v),
+                           _mm512_unpackhi_pd(a[2 * i].v, a[2 * i + 1].v));
+    const __m512d c = _mm512_add_pd(_mm512_shuffle_f64x2(b[0], b[1], 0x44),
+                                    _mm512_shuffle_f64x2(b[0], b[1], 0xee));
+    const __m512d d = _mm512_add_pd(_mm512_shuffle_f64x2(b[2], b[3], 0x44),
+                                    _mm512_shuffle_f64x2(b[2], b[3], 0xee));
+    return {_mm512_add_pd(_mm512_shuffle_f64x2(c, d, 0x88), _mm512_shuffle_f64x2(c, d, 0xdd))};
+  }
+  // out[c] holds element c of every row; row(i) points to four of row i's.
+  template <class Row>
+  static void load_quads(Row row, Vec512d (&out)[4]) {
+    __m512d t[4];
+    for (int i = 0; i < 4; ++i)
+      t[i] = _mm512_insertf64x4(_mm512_castpd256_pd512(_mm256_loadu_pd(row(i))),
+                                _mm256_loadu_pd(row(4 + i)), 1);
+    const __m512d low_0 = _mm512_unpacklo_pd(t[0], t[1]), high_0 = _mm512_unpackhi_pd(t[0], t[1]);
+    const __m512d low_1 = _mm512_unpacklo_pd(t[2], t[3]), high_1 = _mm512_unpackhi_pd(t[2], t[3]);
+    const __m512i first = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13);
+    const __m512i second = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
+    out[0].v = _mm512_permutex2var_pd(low_0, first, low_1);
+    out[1].v = _mm512_permutex2var_pd(high_0, first, high_1);
+    out[2].v = _mm512_permutex2var_pd(low_0, second, low_1);
+    out[3].v = _mm512_permutex2var_pd(high_0, second, high_1);
+  }
 };
 
 template <class T>

@@ -87,6 +87,22 @@ struct Vec128f {
   }
   friend T sum(Vec128f a) { return vaddvq_f32(a.v); }
   friend T largest(Vec128f a) { return vmaxvq_f32(a.v); }
+  // Element q is the sum of a[q].
+  static Vec128f sums(const Vec128f (&a)[4]) {
+    return {vpaddq_f32(vpaddq_f32(a[0].v, a[1].v), vpaddq_f32(a[2].v, a[3].v))};
+  }
+  // out[c] holds element c of every row; row(i) points to four of row i's.
+  template <class Row>
+  static void load_quads(Row row, Vec128f (&out)[4]) {
+    const float32x4_t r0 = vld1q_f32(row(0)), r1 = vld1q_f32(row(1));
+    const float32x4_t r2 = vld1q_f32(row(2)), r3 = vld1q_f32(row(3));
+    const float32x4_t low_0 = vzip1q_f32(r0, r2), low_1 = vzip1q_f32(r1, r3);
+    const float32x4_t high_0 = vzip2q_f32(r0, r2), high_1 = vzip2q_f32(r1, r3);
+    out[0].v = vzip1q_f32(low_0, low_1);
+    out[1].v = vzip2q_f32(low_0, low_1);
+    out[2].v = vzip1q_f32(high_0, high_1);
+    out[3].v = vzip2q_f32(high_0, high_1);
+  }
 };
 
 struct Vec128d {
@@ -166,6 +182,17 @@ struct Vec128d {
   }
   friend T sum(Vec128d a) { return vaddvq_f64(a.v); }
   friend T largest(Vec128d a) { return vmaxvq_f64(a.v); }
+  // Element q is the sum of a[q].
+  static Vec128d sums(const Vec128d (&a)[2]) { return {vpaddq_f64(a[0].v, a[1].v)}; }
+  // out[c] holds element c of every row; row(i) points to four of row i's.
+  template <class Row>
+  static void load_quads(Row row, Vec128d (&out)[4]) {
+    for (int half = 0; half < 2; ++half) {
+      const float64x2_t r0 = vld1q_f64(row(0) + 2 * half), r1 = vld1q_f64(row(1) + 2 * half);
+      out[2 * half].v = vzip1q_f64(r0, r1);
+      out[2 * half + 1].v = vzip2q_f64(r0, r1);
+    }
+  }
 };
 
 template <class T>

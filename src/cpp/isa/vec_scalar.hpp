@@ -160,6 +160,15 @@ struct Vec4 {
     for (int i = 1; i < 4; ++i) r = a.v[i] > r ? a.v[i] : r;
     return r;
   }
+  // Element q is the sum of a[q].
+  static Vec4 sums(const Vec4 (&a)[4]) {
+    return each([&](int i) { return sum(a[i]); });
+  }
+  // out[c] holds element c of every row; row(i) points to four of row i's.
+  template <class Row>
+  static void load_quads(Row row, Vec4 (&out)[4]) {
+    for (int c = 0; c < 4; ++c) out[c] = each([&](int i) { return row(i)[c]; });
+  }
 };
 
 template <class T>

@@ -15,6 +15,8 @@
 
 #include "moves.inl.hpp"
 
+#include "narrow.inl.hpp"
+
 template <class T>
 using V = typename VecOf<T>::type;
 
@@ -34,10 +36,25 @@ const Kernels<T> table = {
      elementwise_loss<V<T>, Huber>, elementwise_loss<V<T>, BinaryCrossentropy>,
      categorical_crossentropy<V<T>>, elementwise_loss<V<T>, Poisson>},
     elementwise_loss<V<T>, PoissonFromLogits>,
+    row_metrics<V<T>>,
     {update<V<T>, ScaledSum<V<T>>>, update<V<T>, Momentum<V<T>>>, update<V<T>, Adam<V<T>>>,
      update<V<T>, Rmsprop<V<T>>>},
     column_sums<V<T>>,
     transpose<V<T>>,
     combine<V<T>>,
+    unit_product<V<T>>,
+    unit_gradient<V<T>>,
+    {unit_derive<V<T>, Identity>, nullptr, unit_derive<V<T>, Sigmoid>, unit_derive<V<T>, Tanh>,
+     unit_derive<V<T>, Relu>, unit_derive<V<T>, LeakyRelu>, unit_derive<V<T>, Elu>,
+     unit_derive<V<T>, Softplus>, unit_derive<V<T>, Silu>, unit_derive<V<T>, Gelu>,
+     unit_derive<V<T>, Exp>, nullptr},
+    {unit_loss<V<T>, Mse>, unit_loss<V<T>, SquaredError>, unit_loss<V<T>, Mae>,
+     unit_loss<V<T>, Huber>, unit_loss<V<T>, BinaryCrossentropy>,
+     unit_categorical_crossentropy<V<T>>, unit_loss<V<T>, Poisson>},
+    unit_loss<V<T>, PoissonFromLogits>,
+    unit_metrics<V<T>>,
+    unit_softmax<V<T>>,
+    unit_softmax_derive<V<T>>,
+    take_rows<V<T>>,
     {gather<V<T>, float>, gather<V<T>, double>, gather<V<T>, uint8_t>},
 };

@@ -97,6 +97,12 @@ struct LossRows {
   ptrdiff_t rows, cols, ld, ld_target;
 };
 
+// What the loss phase leaves for each row. `correct` is 1 where the largest output is the largest
+// target, the first of equals, or with one output, where both are on one side of a half.
+struct RowTotals {
+  double loss, correct, squared_error, absolute_error;
+};
+
 // One update of n neighbouring parameters. The scalars are folded by the core:
 //   g' = g + l2 w
 //   scaled_sum: w = decay w + rate g
@@ -115,6 +121,56 @@ struct UpdateSpan {
   T l2, decay, rate, rate_g, beta_1, beta_2, one_minus_beta_1, one_minus_beta_2, epsilon;
 };
 
+// Unit-major blocks: unit j of row i at [j * ld + i], so that rows lie in the lanes of vectors and
+// any number of units does. What stands in the rows up to the next multiple of the lanes is
+// computed along, with deltas of 0.
+
+// z (units x rows) = init + w x, where init is z itself, a bias for each unit, or 0.
+template <class T>
+struct UnitProduct {
+  const T* w;  // of unit i and input p at w[i * w_unit + p * w_input]; one of the strides is 1
+  ptrdiff_t w_unit, w_input;
+  const T* x;  // inputs x ld
+  T* z;        // units x ld
+  ptrdiff_t ld;
+  const T* bias;                  // units, or null
+  bool accumulate;                // init is z; bias is not looked at
+  ptrdiff_t units, rows, inputs;  // rows is padded
+};
+
+// out[i * ld_out + j] = the sum over rows of x[i] d[j]: the gradient of weights where outputs are
+// so few, that rows fill a vector better. A group of rows comes in several blocks, `first` to
+// `last`; in between a vector of sums for each weight waits in `partial`, inputs (rounded up) x
+// outputs x lanes elements, or where it is null, the sum itself in `out`.
+template <class T>
+struct UnitGradient {
+  const T* x;  // inputs x ld
+  const T* d;  // outputs x ld
+  ptrdiff_t ld;
+  T* out;
+  ptrdiff_t ld_out;
+  T* partial;
+  bool first, last;
+  ptrdiff_t inputs, outputs, rows;  // rows is padded
+};
+
+// As LossRows.
+template <class T>
+struct UnitLoss {
+  const T* z;
+  T* a;  // written by categorical_crossentropy, as its softmax
+  const T* target;
+  T* delta;
+  const T* weight;  // (rows,), or null for ones
+  T scale;          // of the deltas
+  ptrdiff_t rows, cols, ld;
+};
+
+// Weighted sums of what RowTotals says.
+struct Metrics {
+  double correct = 0, squared_error = 0, absolute_error = 0;
+};
+
 template <class T>
 struct Kernels {
   int lanes;  // elements in a vector
@@ -131,6 +187,8 @@ struct Kernels {
                                          ptrdiff_t ld);
   void (*loss[int(Loss::count)])(const LossRows<T>&);
   void (*poisson_from_logits)(const LossRows<T>&);
+  // All but the loss of each row's totals; errors are means over the outputs.
+  void (*row_metrics)(const LossRows<T>&, RowTotals* totals);
   void (*update[int(Update::count)])(const UpdateSpan<T>&);
   // sums[j] = sum over rows of d[i][j] in ascending order, or added to what stands there; d may be
   // tiled.
@@ -142,6 +200,20 @@ struct Kernels {
                     ptrdiff_t ld_dst);
   // sum[i] = (...((g_0[i] + g_1[i]) + g_2[i]) ...) over `count` arrays `stride` apart, into g_0.
   void (*combine)(T* g, ptrdiff_t n, ptrdiff_t stride, ptrdiff_t count);
+  void (*unit_product)(const UnitProduct<T>&);
+  void (*unit_gradient)(const UnitGradient<T>&);
+  // d *= f'(z) by what was kept, as in `derive`; and sums[j] = or += the sum of unit j's d.
+  void (*unit_derive[int(Activation::count)])(const T* kept, T* d, ptrdiff_t units, ptrdiff_t rows,
+                                              ptrdiff_t ld, T* sums, bool accumulate);
+  // The weighted sum of the rows' losses, and the deltas.
+  double (*unit_loss[int(Loss::count)])(const UnitLoss<T>&);
+  double (*unit_poisson_from_logits)(const UnitLoss<T>&);
+  void (*unit_metrics)(const UnitLoss<T>&, Metrics&);
+  void (*unit_softmax)(const T* z, T* a, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t ld);
+  void (*unit_softmax_derive)(const T* a, T* grad, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t ld);
+  // to[j * ld + i] = rows[i][j] for i < n, which is padded, and j < cols; returns whether all of
+  // it is finite.
+  bool (*take_rows)(const T* const* rows, ptrdiff_t n, ptrdiff_t cols, T* to, ptrdiff_t ld);
   // Returns the first row, counted from 0, that is not finite, or -1.
   ptrdiff_t (*gather[int(InputType::count)])(const Gather<T>&);
 };

@@ -1,4 +1,5 @@
-// Losses: the loss of every row, and its delta times the row's factor. Formulas as in numpy.py.
+// Losses: the loss of every row, and its delta times the row's factor; and the other figures that
+// monitors want. Formulas as in numpy.py.
 
 constexpr double kHuberDelta = 1.0;
 constexpr double kPoissonEpsilon = 1e-7;
@@ -116,5 +117,51 @@ void categorical_crossentropy(const LossRows<typename V::T>& r) {
       const V grad = V::load(a + j) * sum_t - V::load(target + j);
       V::select(in, grad * factor, V::set(0)).store(r.delta + i * r.ld + j);
     }
+  }
+}
+
+// The largest element of each lane so far, and its place in the row.
+template <class V>
+struct LargestOf {
+  V value, place;
+  void look_at(V x, V where) {
+    const auto above = less(value, x);
+    value = V::select(above, x, value);
+    place = V::select(above, where, place);
+  }
+  // The place of the largest of all lanes, the first of equals.
+  typename V::T first() const {
+    const V top = V::set(largest(value));
+    const V lowest = V::set(-MathConstants<typename V::T>::infinity);
+    return -largest(V::select(less(value, top), lowest, V::set(0) - place));
+  }
+};
+
+template <class V>
+void row_metrics(const LossRows<typename V::T>& r, RowTotals* totals) {
+  using T = typename V::T;
+  const V zero = V::set(0), lowest = V::set(-MathConstants<T>::infinity);
+  T numbers[V::lanes];
+  for (int q = 0; q < V::lanes; ++q) numbers[q] = T(q);
+  const V lane = V::load(numbers);
+  for (ptrdiff_t i = 0; i < r.rows; ++i) {
+    const T* a = r.a + i * r.ld;
+    const T* target = r.target + i * r.ld_target;
+    V squared = zero, absolute = zero;
+    LargestOf<V> best = {lowest, lane}, right = {lowest, lane};
+    for (ptrdiff_t j = 0; j < r.cols; j += V::lanes) {
+      const auto in = V::first(lanes_left<V>(r.cols, j));
+      const V x = V::load(a + j), t = V::load(target + j), where = V::set(T(j)) + lane;
+      const V e = V::select(in, x - t, zero);
+      squared = fma(e, e, squared);
+      absolute = absolute + abs(e);
+      best.look_at(V::select(in, x, lowest), where);
+      right.look_at(V::select(in, t, lowest), where);
+    }
+    const bool same =
+        r.cols == 1 ? (a[0] > T(0.5)) == (target[0] > T(0.5)) : best.first() == right.first();
+    totals[i].correct = same ? 1 : 0;
+    totals[i].squared_error = double(sum(squared)) / double(r.cols);
+    totals[i].absolute_error = double(sum(absolute)) / double(r.cols);
   }
 }

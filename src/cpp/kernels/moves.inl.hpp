@@ -25,9 +25,15 @@ void column_sums(const typename V::T* d, ptrdiff_t rows, ptrdiff_t cols, ptrdiff
 template <class V>
 void transpose(const typename V::T* src, ptrdiff_t ld_src, ptrdiff_t rows, ptrdiff_t cols,
                typename V::T* dst, ptrdiff_t ld_dst) {
-  for (ptrdiff_t i = 0; i < rows; i += V::lanes)
-    for (ptrdiff_t j = 0; j < cols; ++j)
-      V::gather(src + i * ld_src + j, ld_src).store(dst + j * ld_dst + i);
+  for (ptrdiff_t i = 0; i < rows; i += V::lanes) {
+    ptrdiff_t j = 0;
+    for (; j + 4 <= cols; j += 4) {
+      V quad[4];
+      V::load_quads([&](int q) { return src + (i + q) * ld_src + j; }, quad);
+      for (int c = 0; c < 4; ++c) quad[c].store(dst + (j + c) * ld_dst + i);
+    }
+    for (; j < cols; ++j) V::gather(src + i * ld_src + j, ld_src).store(dst + j * ld_dst + i);
+  }
 }
 
 template <class V>
