@@ -8,6 +8,7 @@ struct Vec256f {
   static constexpr int lanes = 8;
   static constexpr int panel_vectors = 2;
   static constexpr int max_rows[2] = {12, 6};
+  static constexpr int table = 1;  // there is no look_up
 
   __m256 v;
 
@@ -33,6 +34,7 @@ struct Vec256f {
   friend Vec256f operator-(Vec256f a, Vec256f b) { return {_mm256_sub_ps(a.v, b.v)}; }
   friend Vec256f operator*(Vec256f a, Vec256f b) { return {_mm256_mul_ps(a.v, b.v)}; }
   friend Vec256f operator/(Vec256f a, Vec256f b) { return {_mm256_div_ps(a.v, b.v)}; }
+  friend Vec256f quotient(Vec256f a, Vec256f b) { return a / b; }
   // a b + c, rounded once.
   friend Vec256f fma(Vec256f a, Vec256f b, Vec256f c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
   // The second argument where either is NaN.
@@ -90,6 +92,7 @@ struct Vec256d {
   static constexpr int lanes = 4;
   static constexpr int panel_vectors = 2;
   static constexpr int max_rows[2] = {12, 6};
+  static constexpr int table = 1;  // there is no look_up
 
   __m256d v;
 
@@ -114,6 +117,7 @@ struct Vec256d {
   friend Vec256d operator-(Vec256d a, Vec256d b) { return {_mm256_sub_pd(a.v, b.v)}; }
   friend Vec256d operator*(Vec256d a, Vec256d b) { return {_mm256_mul_pd(a.v, b.v)}; }
   friend Vec256d operator/(Vec256d a, Vec256d b) { return {_mm256_div_pd(a.v, b.v)}; }
+  friend Vec256d quotient(Vec256d a, Vec256d b) { return a / b; }
   friend Vec256d fma(Vec256d a, Vec256d b, Vec256d c) { return {_mm256_fmadd_pd(a.v, b.v, c.v)}; }
   friend Vec256d min(Vec256d a, Vec256d b) { return {_mm256_min_pd(a.v, b.v)}; }
   friend Vec256d max(Vec256d a, Vec256d b) { return {_mm256_max_pd(a.v, b.v)}; }

@@ -8,6 +8,7 @@ struct Vec128f {
   static constexpr int lanes = 4;
   static constexpr int panel_vectors = 3;
   static constexpr int max_rows[3] = {12, 12, 8};
+  static constexpr int table = 1;  // there is no look_up
 
   float32x4_t v;
 
@@ -39,6 +40,7 @@ struct Vec128f {
   friend Vec128f operator-(Vec128f a, Vec128f b) { return {vsubq_f32(a.v, b.v)}; }
   friend Vec128f operator*(Vec128f a, Vec128f b) { return {vmulq_f32(a.v, b.v)}; }
   friend Vec128f operator/(Vec128f a, Vec128f b) { return {vdivq_f32(a.v, b.v)}; }
+  friend Vec128f quotient(Vec128f a, Vec128f b) { return a / b; }
   // a b + c, rounded once.
   friend Vec128f fma(Vec128f a, Vec128f b, Vec128f c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
   // NaN where either is NaN.
@@ -85,6 +87,7 @@ struct Vec128d {
   static constexpr int lanes = 2;
   static constexpr int panel_vectors = 3;
   static constexpr int max_rows[3] = {12, 12, 8};
+  static constexpr int table = 1;  // there is no look_up
 
   float64x2_t v;
 
@@ -114,6 +117,7 @@ struct Vec128d {
   friend Vec128d operator-(Vec128d a, Vec128d b) { return {vsubq_f64(a.v, b.v)}; }
   friend Vec128d operator*(Vec128d a, Vec128d b) { return {vmulq_f64(a.v, b.v)}; }
   friend Vec128d operator/(Vec128d a, Vec128d b) { return {vdivq_f64(a.v, b.v)}; }
+  friend Vec128d quotient(Vec128d a, Vec128d b) { return a / b; }
   friend Vec128d fma(Vec128d a, Vec128d b, Vec128d c) { return {vfmaq_f64(c.v, a.v, b.v)}; }
   friend Vec128d min(Vec128d a, Vec128d b) { return {vminq_f64(a.v, b.v)}; }
   friend Vec128d max(Vec128d a, Vec128d b) { return {vmaxq_f64(a.v, b.v)}; }

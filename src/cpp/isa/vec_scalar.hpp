@@ -30,6 +30,7 @@ struct Vec4 {
   static constexpr int lanes = 4;
   static constexpr int panel_vectors = 2;
   static constexpr int max_rows[2] = {4, 4};
+  static constexpr int table = 1;  // there is no look_up
 
   T v[4];
 
@@ -88,6 +89,7 @@ struct Vec4 {
   friend Vec4 operator/(Vec4 a, Vec4 b) {
     return each([&](int i) { return a.v[i] / b.v[i]; });
   }
+  friend Vec4 quotient(Vec4 a, Vec4 b) { return a / b; }
   // a b + c; here rounded twice, for want of an instruction.
   friend Vec4 fma(Vec4 a, Vec4 b, Vec4 c) {
     return each([&](int i) { return a.v[i] * b.v[i] + c.v[i]; });

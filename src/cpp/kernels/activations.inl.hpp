@@ -21,8 +21,7 @@ struct Step {
 struct Sigmoid {
   template <class V>
   static V value(V z) {
-    const V e = exp(V::set(0) - abs(z));  // never overflows
-    return V::select(less(z, V::set(0)), e, V::set(1)) / (e + V::set(1));
+    return logistic(z);
   }
   template <class V>
   static V derivative(V a) {
@@ -32,8 +31,7 @@ struct Sigmoid {
 struct Tanh {
   template <class V>
   static V value(V z) {
-    const V t = expm1_of_negative(abs(z) * V::set(-2));
-    return copysign((V::set(0) - t) / (t + V::set(2)), z);
+    return hyperbolic_tangent(z);
   }
   template <class V>
   static V derivative(V a) {
