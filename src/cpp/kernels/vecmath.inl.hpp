@@ -50,11 +50,25 @@ struct MathConstants<double> {
   static constexpr double infinity = std::numeric_limits<double>::infinity();
 };
 
+// c[first] + c[first + stride] x + c[first + 2 stride] x^2 ...
+template <class V, int N>
+inline V horner(const typename V::T (&c)[N], int first, int stride, V x) {
+  int i = first + (N - 1 - first) / stride * stride;
+  V p = V::set(c[i]);
+  for (i -= stride; i >= 0; i -= stride) p = fma(p, x, V::set(c[i]));
+  return p;
+}
+
+// The sum of c[i] x^i, longer ones in two or four interleaved parts: a chain of 25 operations of
+// four cycles is longer than what a CPU looks ahead.
 template <class V, int N>
 inline V polynomial(const typename V::T (&c)[N], V x) {
-  V p = V::set(c[N - 1]);
-  for (int i = N - 2; i >= 0; --i) p = fma(p, x, V::set(c[i]));
-  return p;
+  if constexpr (N < 8) return horner(c, 0, 1, x);
+  const V x2 = x * x;
+  if constexpr (N < 16) return fma(horner(c, 1, 2, x2), x, horner(c, 0, 2, x2));
+  const V x4 = x2 * x2;
+  const V high = fma(horner(c, 3, 4, x4), x, horner(c, 2, 4, x4));
+  return fma(high, x2, fma(horner(c, 1, 4, x4), x, horner(c, 0, 4, x4)));
 }
 
 // (exp(r) - 1) / r for |r| <= log(2) / 2 / steps, and 2^(j / steps) for vectors that can look it
@@ -348,7 +362,7 @@ inline V log(V x) {
   m = V::select(high, m * V::set(T(0.5)), m);
   e = V::select(high, e + V::set(1), e);
   const V f = m - V::set(1);
-  const V s = f / (f + V::set(2));
+  const V s = quotient(f, f + V::set(2));
   const V z = s * s;
   // log(1 + f) = 2 s + s z P(z), with 2 s = f - s f
   const V rest = s * (z * polynomial<V>(C::log, z) - f);
@@ -364,7 +378,7 @@ inline V log(V x) {
 template <class V>
 inline V log1p_of_fraction(V y) {
   const V u = V::set(1) + y;
-  return log(u) + (y - (u - V::set(1))) / u;
+  return log(u) + quotient(y - (u - V::set(1)), u);
 }
 
 // The standard normal distribution: cdf(z) and density(z), to a few units in the last place for
