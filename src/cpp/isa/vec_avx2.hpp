@@ -34,6 +34,8 @@ struct Vec256f {
   friend Vec256f operator-(Vec256f a, Vec256f b) { return {_mm256_sub_ps(a.v, b.v)}; }
   friend Vec256f operator*(Vec256f a, Vec256f b) { return {_mm256_mul_ps(a.v, b.v)}; }
   friend Vec256f operator/(Vec256f a, Vec256f b) { return {_mm256_div_ps(a.v, b.v)}; }
+  // a^2 - square, exactly, if square is a^2 rounded.
+  friend Vec256f square_rest(Vec256f a, Vec256f square) { return fma(a, a, set(0) - square); }
   friend Vec256f quotient(Vec256f a, Vec256f b) { return a / b; }
   // a b + c, rounded once.
   friend Vec256f fma(Vec256f a, Vec256f b, Vec256f c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
@@ -42,6 +44,7 @@ struct Vec256f {
   friend Vec256f max(Vec256f a, Vec256f b) { return {_mm256_max_ps(a.v, b.v)}; }
   friend Vec256f abs(Vec256f a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.v)}; }
   friend Vec256f sqrt(Vec256f a) { return {_mm256_sqrt_ps(a.v)}; }
+  friend Vec256f fast_sqrt(Vec256f a) { return sqrt(a); }
   friend Vec256f round(Vec256f a) {
     return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
   }
@@ -117,12 +120,14 @@ struct Vec256d {
   friend Vec256d operator-(Vec256d a, Vec256d b) { return {_mm256_sub_pd(a.v, b.v)}; }
   friend Vec256d operator*(Vec256d a, Vec256d b) { return {_mm256_mul_pd(a.v, b.v)}; }
   friend Vec256d operator/(Vec256d a, Vec256d b) { return {_mm256_div_pd(a.v, b.v)}; }
+  friend Vec256d square_rest(Vec256d a, Vec256d square) { return fma(a, a, set(0) - square); }
   friend Vec256d quotient(Vec256d a, Vec256d b) { return a / b; }
   friend Vec256d fma(Vec256d a, Vec256d b, Vec256d c) { return {_mm256_fmadd_pd(a.v, b.v, c.v)}; }
   friend Vec256d min(Vec256d a, Vec256d b) { return {_mm256_min_pd(a.v, b.v)}; }
   friend Vec256d max(Vec256d a, Vec256d b) { return {_mm256_max_pd(a.v, b.v)}; }
   friend Vec256d abs(Vec256d a) { return {_mm256_andnot_pd(_mm256_set1_pd(-0.0), a.v)}; }
   friend Vec256d sqrt(Vec256d a) { return {_mm256_sqrt_pd(a.v)}; }
+  friend Vec256d fast_sqrt(Vec256d a) { return sqrt(a); }
   friend Vec256d round(Vec256d a) {
     return {_mm256_round_pd(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
   }

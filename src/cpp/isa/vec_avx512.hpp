@@ -40,6 +40,8 @@ struct Vec512f {
   friend Vec512f operator/(Vec512f a, Vec512f b) { return {_mm512_div_ps(a.v, b.v)}; }
   // a b + c, rounded once.
   friend Vec512f fma(Vec512f a, Vec512f b, Vec512f c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+  // a^2 - square, exactly, if square is a^2 rounded.
+  friend Vec512f square_rest(Vec512f a, Vec512f square) { return fma(a, a, set(0) - square); }
   // a / b to within a unit in the last place, for b and 1 / b normal numbers: an estimate of 14
   // bits and a Newton step. The instruction that divides takes twice as long.
   friend Vec512f quotient(Vec512f a, Vec512f b) {
@@ -51,6 +53,13 @@ struct Vec512f {
   friend Vec512f max(Vec512f a, Vec512f b) { return {_mm512_max_ps(a.v, b.v)}; }
   friend Vec512f abs(Vec512f a) { return {_mm512_abs_ps(a.v)}; }
   friend Vec512f sqrt(Vec512f a) { return {_mm512_sqrt_ps(a.v)}; }
+  // sqrt(a) to within a unit in the last place for normal numbers and 0, not for infinity.
+  friend Vec512f fast_sqrt(Vec512f a) {
+    // Where a is 0 the estimate is made finite, and the root is a times it.
+    const __m512 y = _mm512_rsqrt14_ps(_mm512_max_ps(a.v, _mm512_set1_ps(1.17549435e-38f)));
+    const __m512 s = _mm512_mul_ps(a.v, y), half = _mm512_mul_ps(s, _mm512_set1_ps(0.5f));
+    return {_mm512_fmadd_ps(_mm512_fnmadd_ps(s, y, _mm512_set1_ps(1)), half, s)};
+  }
   friend Vec512f round(Vec512f a) {
     return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
   }
@@ -109,6 +118,7 @@ struct Vec512d {
   friend Vec512d operator*(Vec512d a, Vec512d b) { return {_mm512_mul_pd(a.v, b.v)}; }
   friend Vec512d operator/(Vec512d a, Vec512d b) { return {_mm512_div_pd(a.v, b.v)}; }
   friend Vec512d fma(Vec512d a, Vec512d b, Vec512d c) { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
+  friend Vec512d square_rest(Vec512d a, Vec512d square) { return fma(a, a, set(0) - square); }
   friend Vec512d quotient(Vec512d a, Vec512d b) {
     __m512d y = _mm512_rcp14_pd(b.v);
     y = _mm512_fmadd_pd(_mm512_fnmadd_pd(b.v, y, _mm512_set1_pd(1)), y, y);
@@ -119,6 +129,16 @@ struct Vec512d {
   friend Vec512d max(Vec512d a, Vec512d b) { return {_mm512_max_pd(a.v, b.v)}; }
   friend Vec512d abs(Vec512d a) { return {_mm512_abs_pd(a.v)}; }
   friend Vec512d sqrt(Vec512d a) { return {_mm512_sqrt_pd(a.v)}; }
+  friend Vec512d fast_sqrt(Vec512d a) {
+    const __m512d half = _mm512_set1_pd(0.5);
+    __m512d y = _mm512_rsqrt14_pd(_mm512_max_pd(a.v, _mm512_set1_pd(2.2250738585072014e-308)));
+    __m512d s = _mm512_mul_pd(a.v, y);
+    y = _mm512_mul_pd(y, half);  // 1 / (2 sqrt(a))
+    const __m512d e = _mm512_fnmadd_pd(s, y, half);
+    s = _mm512_fmadd_pd(s, e, s);
+    y = _mm512_fmadd_pd(y, e, y);
+    return {_mm512_fmadd_pd(_mm512_fnmadd_pd(s, s, a.v), y, s)};
+  }
   friend Vec512d round(Vec512d a) {
     return {_mm512_roundscale_pd(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
   }

@@ -40,6 +40,8 @@ struct Vec128f {
   friend Vec128f operator-(Vec128f a, Vec128f b) { return {vsubq_f32(a.v, b.v)}; }
   friend Vec128f operator*(Vec128f a, Vec128f b) { return {vmulq_f32(a.v, b.v)}; }
   friend Vec128f operator/(Vec128f a, Vec128f b) { return {vdivq_f32(a.v, b.v)}; }
+  // a^2 - square, exactly, if square is a^2 rounded.
+  friend Vec128f square_rest(Vec128f a, Vec128f square) { return fma(a, a, set(0) - square); }
   friend Vec128f quotient(Vec128f a, Vec128f b) { return a / b; }
   // a b + c, rounded once.
   friend Vec128f fma(Vec128f a, Vec128f b, Vec128f c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
@@ -48,6 +50,7 @@ struct Vec128f {
   friend Vec128f max(Vec128f a, Vec128f b) { return {vmaxq_f32(a.v, b.v)}; }
   friend Vec128f abs(Vec128f a) { return {vabsq_f32(a.v)}; }
   friend Vec128f sqrt(Vec128f a) { return {vsqrtq_f32(a.v)}; }
+  friend Vec128f fast_sqrt(Vec128f a) { return sqrt(a); }
   friend Vec128f round(Vec128f a) { return {vrndnq_f32(a.v)}; }
   // |magnitude| with the sign of `sign`.
   friend Vec128f copysign(Vec128f magnitude, Vec128f sign) {
@@ -117,12 +120,14 @@ struct Vec128d {
   friend Vec128d operator-(Vec128d a, Vec128d b) { return {vsubq_f64(a.v, b.v)}; }
   friend Vec128d operator*(Vec128d a, Vec128d b) { return {vmulq_f64(a.v, b.v)}; }
   friend Vec128d operator/(Vec128d a, Vec128d b) { return {vdivq_f64(a.v, b.v)}; }
+  friend Vec128d square_rest(Vec128d a, Vec128d square) { return fma(a, a, set(0) - square); }
   friend Vec128d quotient(Vec128d a, Vec128d b) { return a / b; }
   friend Vec128d fma(Vec128d a, Vec128d b, Vec128d c) { return {vfmaq_f64(c.v, a.v, b.v)}; }
   friend Vec128d min(Vec128d a, Vec128d b) { return {vminq_f64(a.v, b.v)}; }
   friend Vec128d max(Vec128d a, Vec128d b) { return {vmaxq_f64(a.v, b.v)}; }
   friend Vec128d abs(Vec128d a) { return {vabsq_f64(a.v)}; }
   friend Vec128d sqrt(Vec128d a) { return {vsqrtq_f64(a.v)}; }
+  friend Vec128d fast_sqrt(Vec128d a) { return sqrt(a); }
   friend Vec128d round(Vec128d a) { return {vrndnq_f64(a.v)}; }
   friend Vec128d copysign(Vec128d magnitude, Vec128d sign) {
     return {vbslq_f64(vdupq_n_u64(0x8000000000000000ull), sign.v, magnitude.v)};

@@ -94,7 +94,7 @@ struct Gelu {
   static V value(V z) {
     V cdf, density;
     normal(z, cdf, density);
-    return z * cdf;
+    return max(V::set(-MathConstants<typename V::T>::tail_end), z) * cdf;  // -inf gives 0
   }
   template <class V>
   static V derivative(V z) {

@@ -1,10 +1,11 @@
-// exp, log, tanh and erfc on vectors: branch-free, whole range, a few units in the last place.
+// exp, log, tanh and the normal distribution on vectors: branch-free, whole range, a few units in
+// the last place.
 //
 // The reductions are textbook: exp(x) = 2^n exp(r) with r = x - n log 2 (Cody and Waite, 1980);
-// log(m 2^e) by the series of atanh; erfc(y) = exp(-y^2) erfcx(y) with (1 + 2 y) erfcx(y) a
-// polynomial in (y - K) / (y + K) (Shepherd and Laframboise, 1981). Polynomials of log and erfcx
-// are Chebyshev interpolants computed with 60 digits; those of exp have the smallest largest
-// relative error (Remez exchange, 50 digits).
+// log(m 2^e) by the series of atanh; the tail of the normal
+// distribution is exp(-a^2 / 2) / (1 + 3/2 a) times a polynomial in (a - K) / (a + K) (after
+// Shepherd and Laframboise, 1981). The polynomials of log are Chebyshev interpolants computed with
+// 60 digits; the others have the smallest largest relative error (Remez exchange, 50 digits).
 
 template <class T>
 struct MathConstants;
@@ -15,13 +16,12 @@ struct MathConstants<float> {
   // log 2 in two parts, the first with few enough bits that n times it is exact.
   static constexpr float ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
   static constexpr float shifter = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
-  static constexpr int n_log = 4, n_erfcx = 12;
+  static constexpr int n_log = 4, n_tail = 10;
   static constexpr float log[n_log] = {0.666666665f, 0.400001296f, 0.285499547f, 0.233537981f};
-  static constexpr float erfcx_center = 3.0f;
-  static constexpr float erfcx[n_erfcx] = {1.25300806f,     -0.1356211f,     -0.0475621561f,
-                                           0.129644721f,    -0.119275281f,   0.0683131967f,
-                                           -0.0237635597f,  0.00250677867f,  0.00187506025f,
-                                           -0.00073408205f, -9.25376913e-5f, 8.00745497e-5f};
+  static constexpr float tail_end = 14.5f, tail_center = 3.5f;
+  static constexpr float tail[n_tail] = {
+      0.664657197f,  -0.0529990521f, -0.0617462904f,  0.0878926684f,  -0.0549307286f,
+      0.0163347157f, 0.00114388241f, -0.00225999403f, 6.60824333e-5f, 0.000221815308f};
   static constexpr float infinity = std::numeric_limits<float>::infinity();
 };
 
@@ -31,22 +31,21 @@ struct MathConstants<double> {
   static constexpr double ln2_high = 6.93147180369123816490e-01;
   static constexpr double ln2_low = 1.90821492927058770002e-10;
   static constexpr double shifter = 6755399441055744.0;
-  static constexpr int n_log = 9, n_erfcx = 25;
+  static constexpr int n_log = 9, n_tail = 22;
   static constexpr double log[n_log] = {
       0.66666666666666667, 0.39999999999999991, 0.28571428571436405,
       0.22222222219548933, 0.18181818638337511, 0.15384571657659191,
       0.13335787466261668, 0.11684822794856921, 0.11911611653873342};
-  static constexpr double erfcx_center = 4.0;
-  static constexpr double erfcx[n_erfcx] = {
-      1.2329951186255525,     -0.13962111684056228,    0.015379652102619974,
-      0.068097054254668382,   -0.10103906603631812,    0.093732834999112639,
-      -0.066330365811860582,  0.037167515526338004,    -0.016197734062934771,
-      0.0050319700691022558,  -0.00075777324359425761, -0.00019925715247265178,
-      0.00015062142608651945, -2.4397731143023298e-5,  -1.1221135665965914e-5,
-      5.7065782992407519e-6,  2.9173425573090993e-7,   -8.2106479332974742e-7,
-      7.771943241085389e-8,   1.0631817593819187e-7,   -2.0725802488170482e-8,
-      -1.2338731403802872e-8, 3.2323973445033096e-9,   9.2976252637178123e-10,
-      -2.7641202337255679e-10};
+  static constexpr double tail_end = 39.0, tail_center = 4.0;
+  static constexpr double tail[n_tail] = {
+      0.660874489113782512,     -0.0598563552155606523,   -0.0411901755829807823,
+      0.0787542497491577616,    -0.0637291581959580678,   0.0311501939616610953,
+      -0.00775734891032064518,  -0.000747841586845147672, 0.00113593764543341768,
+      -0.000118867842720622927, -0.000146103034792958732, 0.0000295589929057258159,
+      0.0000225884982943448487, -4.73323065485330444e-6,  -4.24101741108167918e-6,
+      5.04506944491146824e-7,   8.60180379543161485e-7,   2.50075291725251262e-8,
+      -1.55959775849685052e-7,  -3.01461131246625244e-8,  1.75722996861197794e-8,
+      6.11264630761926895e-9};
   static constexpr double infinity = std::numeric_limits<double>::infinity();
 };
 
@@ -171,12 +170,10 @@ inline V reduce(V x, typename V::T low, typename V::T high, V& n, V& r) {
   return sum;
 }
 
-// exp of x clamped to [low, high].
+// exp of what reduce took apart.
 template <class V>
-inline V exp_within(V x, typename V::T low, typename V::T high) {
+inline V exp_of_reduced(V sum, V n, V r) {
   using Table = ExpTable<typename V::T, V::table>;
-  V n, r;
-  const V sum = reduce<V::table>(x, low, high, n, r);
   const V q = polynomial<V>(Table::q, r);
   if constexpr (V::table > 1) {
     const V power = V::look_up(Table::power, sum);
@@ -184,6 +181,14 @@ inline V exp_within(V x, typename V::T low, typename V::T high) {
   } else {
     return scale_by_power(fma(r, q, V::set(1)), n);
   }
+}
+
+// exp of x clamped to [low, high].
+template <class V>
+inline V exp_within(V x, typename V::T low, typename V::T high) {
+  V n, r;
+  const V sum = reduce<V::table>(x, low, high, n, r);
+  return exp_of_reduced(sum, n, r);
 }
 
 template <class V>
@@ -382,22 +387,21 @@ inline V log1p_of_fraction(V y) {
 }
 
 // The standard normal distribution: cdf(z) and density(z), to a few units in the last place for
-// z < 0 as well; in the far tail to some hundreds where fma is not fused.
+// z < 0 as well.
 template <class V>
 inline void normal(V z, V& cdf, V& density) {
   using T = typename V::T;
   using C = MathConstants<T>;
-  // exp(-z^2 / 2), with the rounding error of z^2 put back
-  const V square = z * z;
-  const V error = fma(z, z, V::set(0) - square);
-  V e = exp(square * V::set(T(-0.5)));
-  e = V::select(less(square, V::set(C::infinity)), fma(e * error, V::set(T(-0.5)), e), e);
-  const V y = abs(z) * V::set(T(0.70710678118654752));
-  const V center = V::set(C::erfcx_center);
-  // At infinity the quotient below is NaN; its limit is 1.
-  const V t = V::select(less(y, V::set(C::infinity)), (y - center) / (y + center), V::set(1));
-  const V erfcx = polynomial<V>(C::erfcx, t) / fma(V::set(2), y, V::set(1));
-  const V tail = e * erfcx * V::set(T(0.5));
+  const V a = min(V::set(C::tail_end), abs(z));  // both are 0 beyond it; NaN stays
+  // exp(-a^2 / 2), with the rounding error of a^2 put back
+  const V square = a * a;
+  V n, r;
+  const V sum = reduce<V::table>(square * V::set(T(-0.5)), C::exp_low, C::exp_high, n, r);
+  r = fma(square_rest(a, square), V::set(T(-0.5)), r);
+  const V e = exp_of_reduced(sum, n, r);
+  const V center = V::set(C::tail_center);
+  const V p = polynomial<V>(C::tail, quotient(a - center, a + center));
+  const V tail = quotient(e * p, fma(a, V::set(T(1.5)), V::set(1)));
   cdf = V::select(less(z, V::set(0)), tail, V::set(1) - tail);
   density = e * V::set(T(0.39894228040143268));
 }
