@@ -53,18 +53,16 @@ struct Vec256f {
     const __m256 bit = _mm256_set1_ps(-0.0f);
     return {_mm256_or_ps(_mm256_andnot_ps(bit, magnitude.v), _mm256_and_ps(bit, sign.v))};
   }
-  // x 2^n for a whole n of at most 3 * 127, with overflow and gradual underflow: in three factors
-  // that are normal numbers each.
+  // 2^n for a whole n whose result is a normal number.
+  static Vec256f power(Vec256f n) {
+    return {_mm256_castsi256_ps(
+        _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n.v), _mm256_set1_epi32(127)), 23))};
+  }
+  // x 2^n for a whole n of at most 252, with overflow and gradual underflow: in two factors, of
+  // which the first must not underflow.
   friend Vec256f scale_by_power(Vec256f x, Vec256f n) {
-    const Vec256f limit = set(126.0f);
-    for (int i = 0; i < 3; ++i) {
-      const Vec256f part = max(set(-126.0f), min(limit, n));
-      const __m256i bits = _mm256_slli_epi32(
-          _mm256_add_epi32(_mm256_cvtps_epi32(part.v), _mm256_set1_epi32(127)), 23);
-      x = x * Vec256f{_mm256_castsi256_ps(bits)};
-      n = n - part;
-    }
-    return x;
+    const Vec256f half = round(n * set(0.5f));
+    return x * power(half) * power(n - half);
   }
   // For x > 0: x = m 2^e with m in [1, 2).
   friend void split(Vec256f x, Vec256f& m, Vec256f& e) {
@@ -135,17 +133,14 @@ struct Vec256d {
     const __m256d bit = _mm256_set1_pd(-0.0);
     return {_mm256_or_pd(_mm256_andnot_pd(bit, magnitude.v), _mm256_and_pd(bit, sign.v))};
   }
+  static Vec256d power(Vec256d n) {
+    return {_mm256_castsi256_pd(_mm256_slli_epi64(
+        _mm256_add_epi64(_mm256_cvtepi32_epi64(_mm256_cvtpd_epi32(n.v)), _mm256_set1_epi64x(1023)),
+        52))};
+  }
   friend Vec256d scale_by_power(Vec256d x, Vec256d n) {
-    const Vec256d limit = set(1022.0);
-    for (int i = 0; i < 3; ++i) {
-      const Vec256d part = max(set(-1022.0), min(limit, n));
-      const __m256i exponent = _mm256_cvtepi32_epi64(_mm256_cvtpd_epi32(part.v));
-      const __m256i bits =
-          _mm256_slli_epi64(_mm256_add_epi64(exponent, _mm256_set1_epi64x(1023)), 52);
-      x = x * Vec256d{_mm256_castsi256_pd(bits)};
-      n = n - part;
-    }
-    return x;
+    const Vec256d half = round(n * set(0.5));
+    return x * power(half) * power(n - half);
   }
   friend void split(Vec256d x, Vec256d& m, Vec256d& e) {
     const Mask tiny = less(x, set(2.2250738585072014e-308));

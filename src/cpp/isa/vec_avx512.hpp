@@ -53,12 +53,14 @@ struct Vec512f {
   friend Vec512f max(Vec512f a, Vec512f b) { return {_mm512_max_ps(a.v, b.v)}; }
   friend Vec512f abs(Vec512f a) { return {_mm512_abs_ps(a.v)}; }
   friend Vec512f sqrt(Vec512f a) { return {_mm512_sqrt_ps(a.v)}; }
-  // sqrt(a) to within a unit in the last place for normal numbers and 0, not for infinity.
+  // sqrt(a) to within a unit in the last place for a normal number, 0 and NaN; infinity counts as
+  // the largest number.
   friend Vec512f fast_sqrt(Vec512f a) {
     // Where a is 0 the estimate is made finite, and the root is a times it.
     const __m512 y = _mm512_rsqrt14_ps(_mm512_max_ps(a.v, _mm512_set1_ps(1.17549435e-38f)));
     const __m512 s = _mm512_mul_ps(a.v, y), half = _mm512_mul_ps(s, _mm512_set1_ps(0.5f));
-    return {_mm512_fmadd_ps(_mm512_fnmadd_ps(s, y, _mm512_set1_ps(1)), half, s)};
+    const __m512 root = _mm512_fmadd_ps(_mm512_fnmadd_ps(s, y, _mm512_set1_ps(1)), half, s);
+    return {_mm512_min_ps(root, _mm512_set1_ps(3.40282347e38f))};
   }
   friend Vec512f round(Vec512f a) {
     return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
@@ -137,7 +139,8 @@ struct Vec512d {
     const __m512d e = _mm512_fnmadd_pd(s, y, half);
     s = _mm512_fmadd_pd(s, e, s);
     y = _mm512_fmadd_pd(y, e, y);
-    return {_mm512_fmadd_pd(_mm512_fnmadd_pd(s, s, a.v), y, s)};
+    const __m512d root = _mm512_fmadd_pd(_mm512_fnmadd_pd(s, s, a.v), y, s);
+    return {_mm512_min_pd(root, _mm512_set1_pd(1.7976931348623157e308))};
   }
   friend Vec512d round(Vec512d a) {
     return {_mm512_roundscale_pd(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};

@@ -12,40 +12,40 @@ struct MathConstants;
 
 template <>
 struct MathConstants<float> {
-  static constexpr float exp_low = -105.0f, exp_high = 89.0f, logistic_high = 20.0f;
+  static constexpr float exp_low = -112.0f, exp_high = 89.0f, logistic_high = 20.0f;
   // log 2 in two parts, the first with few enough bits that n times it is exact.
   static constexpr float ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
   static constexpr float shifter = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
-  static constexpr int n_log = 4, n_tail = 10;
+  static constexpr int n_log = 4, n_tail = 9;
   static constexpr float log[n_log] = {0.666666665f, 0.400001296f, 0.285499547f, 0.233537981f};
   static constexpr float tail_end = 14.5f, tail_center = 3.5f;
-  static constexpr float tail[n_tail] = {
-      0.664657197f,  -0.0529990521f, -0.0617462904f,  0.0878926684f,  -0.0549307286f,
-      0.0163347157f, 0.00114388241f, -0.00225999403f, 6.60824333e-5f, 0.000221815308f};
+  static constexpr float tail_first = 0.664657197f;
+  static constexpr float tail[n_tail] = {-0.105998104f, -0.246985162f, 0.703141347f,
+                                         -0.878891658f, 0.522710902f,  0.0732084742f,
+                                         -0.289279236f, 0.0169171029f, 0.113569438f};
   static constexpr float infinity = std::numeric_limits<float>::infinity();
 };
 
 template <>
 struct MathConstants<double> {
-  static constexpr double exp_low = -746.0, exp_high = 710.0, logistic_high = 40.0;
+  static constexpr double exp_low = -756.0, exp_high = 710.0, logistic_high = 40.0;
   static constexpr double ln2_high = 6.93147180369123816490e-01;
   static constexpr double ln2_low = 1.90821492927058770002e-10;
   static constexpr double shifter = 6755399441055744.0;
-  static constexpr int n_log = 9, n_tail = 22;
+  static constexpr int n_log = 9, n_tail = 21;
   static constexpr double log[n_log] = {
       0.66666666666666667, 0.39999999999999991, 0.28571428571436405,
       0.22222222219548933, 0.18181818638337511, 0.15384571657659191,
       0.13335787466261668, 0.11684822794856921, 0.11911611653873342};
   static constexpr double tail_end = 39.0, tail_center = 4.0;
+  static constexpr double tail_first = 0.660874489113782512;
   static constexpr double tail[n_tail] = {
-      0.660874489113782512,     -0.0598563552155606523,   -0.0411901755829807823,
-      0.0787542497491577616,    -0.0637291581959580678,   0.0311501939616610953,
-      -0.00775734891032064518,  -0.000747841586845147672, 0.00113593764543341768,
-      -0.000118867842720622927, -0.000146103034792958732, 0.0000295589929057258159,
-      0.0000225884982943448487, -4.73323065485330444e-6,  -4.24101741108167918e-6,
-      5.04506944491146824e-7,   8.60180379543161485e-7,   2.50075291725251262e-8,
-      -1.55959775849685052e-7,  -3.01461131246625244e-8,  1.75722996861197794e-8,
-      6.11264630761926895e-9};
+      -0.119712710431121305,  -0.164760702331923129,  0.630033997993262093,   -1.01966653113532908,
+      0.99680620677315505,    -0.496470330260521292,  -0.095723723116178902,  0.290800037230954926,
+      -0.0608603354729589386, -0.149609507627989742,  0.060536817470926471,   0.0925224890136365003,
+      -0.03877462552455827,   -0.0694848292631622317, 0.0165316835570858991,  0.0563727813537406311,
+      0.00327778686370121334, -0.0408839194803398383, -0.0158052453579030656, 0.0184258917156727338,
+      0.0128191484293163651};
   static constexpr double infinity = std::numeric_limits<double>::infinity();
 };
 
@@ -170,31 +170,25 @@ inline V reduce(V x, typename V::T low, typename V::T high, V& n, V& r) {
   return sum;
 }
 
-// exp of what reduce took apart.
+// y in [0.7, 2) with exp(x) = 2^floor(n) y, from what reduce has found.
 template <class V>
-inline V exp_of_reduced(V sum, V n, V r) {
+inline V exp_of_reduced(V sum, V r) {
   using Table = ExpTable<typename V::T, V::table>;
   const V q = polynomial<V>(Table::q, r);
   if constexpr (V::table > 1) {
     const V power = V::look_up(Table::power, sum);
-    return scale_by_power(fma(power * r, q, power), n);
+    return fma(power * r, q, power);
   } else {
-    return scale_by_power(fma(r, q, V::set(1)), n);
+    return fma(r, q, V::set(1));
   }
-}
-
-// exp of x clamped to [low, high].
-template <class V>
-inline V exp_within(V x, typename V::T low, typename V::T high) {
-  V n, r;
-  const V sum = reduce<V::table>(x, low, high, n, r);
-  return exp_of_reduced(sum, n, r);
 }
 
 template <class V>
 inline V exp(V x) {
   using C = MathConstants<typename V::T>;
-  return exp_within(x, C::exp_low, C::exp_high);
+  V n, r;
+  const V sum = reduce<V::table>(x, C::exp_low, C::exp_high, n, r);
+  return scale_by_power(exp_of_reduced(sum, r), n);
 }
 
 // exp(x) - 1 for x <= 0, without cancellation near 0.
@@ -213,8 +207,21 @@ inline V expm1_of_negative(V x) {
 template <class V>
 inline V logistic(V x) {
   using C = MathConstants<typename V::T>;
-  const V e = exp_within(x, C::exp_low, C::logistic_high);
+  V n, r;
+  const V sum = reduce<V::table>(x, C::exp_low, C::logistic_high, n, r);
+  const V e = scale_by_power(exp_of_reduced(sum, r), n);
   return quotient(e, V::set(1) + e);
+}
+
+// x / (1 + exp(-x)), multiplied before the result can become subnormal.
+template <class V>
+inline V times_logistic(V x) {
+  using C = MathConstants<typename V::T>;
+  V n, r;
+  const V sum = reduce<V::table>(x, C::exp_low, C::logistic_high, n, r);
+  const V y = exp_of_reduced(sum, r);
+  const V share = quotient(y, V::set(1) + scale_by_power(y, n));
+  return scale_by_power(max(V::set(C::exp_low), x) * share, n);
 }
 
 // tanh(y) for y >= 0 where it can be looked up: polynomials in y of degree 4 on pieces between
@@ -386,22 +393,44 @@ inline V log1p_of_fraction(V y) {
   return log(u) + quotient(y - (u - V::set(1)), u);
 }
 
-// The standard normal distribution: cdf(z) and density(z), to a few units in the last place for
-// z < 0 as well.
+// The standard normal distribution for z < 0: density 2^floor(n) y / sqrt(2 pi), cdf
+// 2^floor(n) tail, both to a few units in the last place. For z > 0 those of -z.
 template <class V>
-inline void normal(V z, V& cdf, V& density) {
+inline void normal_tail(V z, V& n, V& y, V& tail) {
   using T = typename V::T;
   using C = MathConstants<T>;
   const V a = min(V::set(C::tail_end), abs(z));  // both are 0 beyond it; NaN stays
   // exp(-a^2 / 2), with the rounding error of a^2 put back
   const V square = a * a;
-  V n, r;
-  const V sum = reduce<V::table>(square * V::set(T(-0.5)), C::exp_low, C::exp_high, n, r);
+  V r;
+  reduce<1>(square * V::set(T(-0.5)), C::exp_low, C::exp_high, n, r);
   r = fma(square_rest(a, square), V::set(T(-0.5)), r);
-  const V e = exp_of_reduced(sum, n, r);
-  const V center = V::set(C::tail_center);
-  const V p = polynomial<V>(C::tail, quotient(a - center, a + center));
-  const V tail = quotient(e * p, fma(a, V::set(T(1.5)), V::set(1)));
-  cdf = V::select(less(z, V::set(0)), tail, V::set(1) - tail);
-  density = e * V::set(T(0.39894228040143268));
+  const V w = r * polynomial<V>(ExpTable<T, 1>::q, r);
+  y = V::set(1) + w;
+  // p (1 + w) rather than p y: one rounding less
+  const V u = quotient(a, a + V::set(C::tail_center)) - V::set(T(0.5));
+  const V p = fma(u, polynomial<V>(C::tail, u), V::set(C::tail_first));
+  tail = quotient(fma(p, w, p), fma(a, V::set(T(1.5)), V::set(1)));
+}
+
+// z times the cdf of the standard normal distribution, multiplied before the result can become
+// subnormal.
+template <class V>
+inline V times_normal_cdf(V z) {
+  V n, y, tail;
+  normal_tail(z, n, y, tail);
+  const V low = max(V::set(-MathConstants<typename V::T>::tail_end), z);
+  const auto left = less(z, V::set(0));
+  const V t = scale_by_power(V::select(left, low * tail, tail), n);
+  return V::select(left, t, z * (V::set(1) - t));
+}
+
+template <class V>
+inline V times_normal_cdf_derivative(V z) {
+  V n, y, tail;
+  normal_tail(z, n, y, tail);
+  const V t = scale_by_power(tail, n);
+  const V cdf = V::select(less(z, V::set(0)), t, V::set(1) - t);
+  const V density = scale_by_power(y, n) * V::set(typename V::T(0.39894228040143268));
+  return fma(z, density, cdf);
 }
