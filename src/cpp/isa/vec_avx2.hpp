@@ -9,6 +9,7 @@ struct Vec256f {
   static constexpr int panel_vectors = 2;
   static constexpr int tile_vectors = 2;
   static constexpr int max_rows[2] = {12, 6};
+  static constexpr int table = 1;  // there is no look_up
 
   __m256 v;
 
@@ -35,6 +36,9 @@ struct Vec256f {
   friend Vec256f operator-(Vec256f a, Vec256f b) { return {_mm256_sub_ps(a.v, b.v)}; }
   friend Vec256f operator*(Vec256f a, Vec256f b) { return {_mm256_mul_ps(a.v, b.v)}; }
   friend Vec256f operator/(Vec256f a, Vec256f b) { return {_mm256_div_ps(a.v, b.v)}; }
+  // a^2 - square, exactly, if square is a^2 rounded.
+  friend Vec256f square_rest(Vec256f a, Vec256f square) { return fma(a, a, set(0) - square); }
+  friend Vec256f quotient(Vec256f a, Vec256f b) { return a / b; }
   // a b + c, rounded once.
   friend Vec256f fma(Vec256f a, Vec256f b, Vec256f c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
   // sum += a b, in sum's own register: left to itself, GCC moves accumulators around and spills.
@@ -50,6 +54,7 @@ struct Vec256f {
   friend Vec256f max(Vec256f a, Vec256f b) { return {_mm256_max_ps(a.v, b.v)}; }
   friend Vec256f abs(Vec256f a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.v)}; }
   friend Vec256f sqrt(Vec256f a) { return {_mm256_sqrt_ps(a.v)}; }
+  friend Vec256f fast_sqrt(Vec256f a) { return sqrt(a); }
   friend Vec256f round(Vec256f a) {
     return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
   }
@@ -58,18 +63,16 @@ struct Vec256f {
     const __m256 bit = _mm256_set1_ps(-0.0f);
     return {_mm256_or_ps(_mm256_andnot_ps(bit, magnitude.v), _mm256_and_ps(bit, sign.v))};
   }
-  // x 2^n for a whole n of at most 3 * 127, with overflow and gradual underflow: in three factors
-  // that are normal numbers each.
+  // 2^n for a whole n whose result is a normal number.
+  static Vec256f power(Vec256f n) {
+    return {_mm256_castsi256_ps(
+        _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n.v), _mm256_set1_epi32(127)), 23))};
+  }
+  // x 2^n for a whole n of at most 252, with overflow and gradual underflow: in two factors, of
+  // which the first must not underflow.
   friend Vec256f scale_by_power(Vec256f x, Vec256f n) {
-    const Vec256f limit = set(126.0f);
-    for (int i = 0; i < 3; ++i) {
-      const Vec256f part = max(set(-126.0f), min(limit, n));
-      const __m256i bits = _mm256_slli_epi32(
-          _mm256_add_epi32(_mm256_cvtps_epi32(part.v), _mm256_set1_epi32(127)), 23);
-      x = x * Vec256f{_mm256_castsi256_ps(bits)};
-      n = n - part;
-    }
-    return x;
+    const Vec256f half = round(n * set(0.5f));
+    return x * power(half) * power(n - half);
   }
   // For x > 0: x = m 2^e with m in [1, 2).
   friend void split(Vec256f x, Vec256f& m, Vec256f& e) {
@@ -121,6 +124,7 @@ struct Vec256d {
   static constexpr int panel_vectors = 2;
   static constexpr int tile_vectors = 2;
   static constexpr int max_rows[2] = {12, 6};
+  static constexpr int table = 1;  // there is no look_up
 
   __m256d v;
 
@@ -146,6 +150,8 @@ struct Vec256d {
   friend Vec256d operator-(Vec256d a, Vec256d b) { return {_mm256_sub_pd(a.v, b.v)}; }
   friend Vec256d operator*(Vec256d a, Vec256d b) { return {_mm256_mul_pd(a.v, b.v)}; }
   friend Vec256d operator/(Vec256d a, Vec256d b) { return {_mm256_div_pd(a.v, b.v)}; }
+  friend Vec256d square_rest(Vec256d a, Vec256d square) { return fma(a, a, set(0) - square); }
+  friend Vec256d quotient(Vec256d a, Vec256d b) { return a / b; }
   friend Vec256d fma(Vec256d a, Vec256d b, Vec256d c) { return {_mm256_fmadd_pd(a.v, b.v, c.v)}; }
   // sum += a b, in sum's own register: left to itself, GCC moves accumulators around and spills.
   friend void accumulate(Vec256d& sum, Vec256d a, Vec256d b) {
@@ -159,6 +165,7 @@ struct Vec256d {
   friend Vec256d max(Vec256d a, Vec256d b) { return {_mm256_max_pd(a.v, b.v)}; }
   friend Vec256d abs(Vec256d a) { return {_mm256_andnot_pd(_mm256_set1_pd(-0.0), a.v)}; }
   friend Vec256d sqrt(Vec256d a) { return {_mm256_sqrt_pd(a.v)}; }
+  friend Vec256d fast_sqrt(Vec256d a) { return sqrt(a); }
   friend Vec256d round(Vec256d a) {
     return {_mm256_round_pd(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
   }
@@ -166,17 +173,14 @@ struct Vec256d {
     const __m256d bit = _mm256_set1_pd(-0.0);
     return {_mm256_or_pd(_mm256_andnot_pd(bit, magnitude.v), _mm256_and_pd(bit, sign.v))};
   }
+  static Vec256d power(Vec256d n) {
+    return {_mm256_castsi256_pd(_mm256_slli_epi64(
+        _mm256_add_epi64(_mm256_cvtepi32_epi64(_mm256_cvtpd_epi32(n.v)), _mm256_set1_epi64x(1023)),
+        52))};
+  }
   friend Vec256d scale_by_power(Vec256d x, Vec256d n) {
-    const Vec256d limit = set(1022.0);
-    for (int i = 0; i < 3; ++i) {
-      const Vec256d part = max(set(-1022.0), min(limit, n));
-      const __m256i exponent = _mm256_cvtepi32_epi64(_mm256_cvtpd_epi32(part.v));
-      const __m256i bits =
-          _mm256_slli_epi64(_mm256_add_epi64(exponent, _mm256_set1_epi64x(1023)), 52);
-      x = x * Vec256d{_mm256_castsi256_pd(bits)};
-      n = n - part;
-    }
-    return x;
+    const Vec256d half = round(n * set(0.5));
+    return x * power(half) * power(n - half);
   }
   friend void split(Vec256d x, Vec256d& m, Vec256d& e) {
     const Mask tiny = less(x, set(2.2250738585072014e-308));

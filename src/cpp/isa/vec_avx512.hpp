@@ -11,6 +11,7 @@ struct Vec512f {
   static constexpr int panel_vectors = 4;
   static constexpr int tile_vectors = 1;
   static constexpr int max_rows[4] = {14, 14, 8, 6};
+  static constexpr int table = 32;  // elements that look_up chooses from
 
   __m512 v;
 
@@ -22,6 +23,11 @@ struct Vec512f {
     return {_mm512_i32gather_ps(_mm512_mullo_epi32(step, _mm512_set1_epi32(int(stride))), p, 4)};
   }
   static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
+  // Of each lane the element of values[table] that the lowest bits of `index` name.
+  static Vec512f look_up(const T* values, Vec512f index) {
+    return {_mm512_permutex2var_ps(_mm512_loadu_ps(values), _mm512_castps_si512(index.v),
+                                   _mm512_loadu_ps(values + 16))};
+  }
   void store(T* p) const { _mm512_storeu_ps(p, v); }
   void store_first(T* p, int n) const { _mm512_mask_storeu_ps(p, first(n), v); }
 
@@ -44,11 +50,28 @@ struct Vec512f {
     sum = fma(a, b, sum);
 #endif
   }
+  // a^2 - square, exactly, if square is a^2 rounded.
+  friend Vec512f square_rest(Vec512f a, Vec512f square) { return fma(a, a, set(0) - square); }
+  // a / b to within a unit in the last place, for b and 1 / b normal numbers: an estimate of 14
+  // bits and a Newton step. The instruction that divides takes twice as long.
+  friend Vec512f quotient(Vec512f a, Vec512f b) {
+    const __m512 y = _mm512_rcp14_ps(b.v), q = _mm512_mul_ps(a.v, y);
+    return {_mm512_fmadd_ps(_mm512_fnmadd_ps(b.v, q, a.v), y, q)};
+  }
   // The second argument where either is NaN.
   friend Vec512f min(Vec512f a, Vec512f b) { return {_mm512_min_ps(a.v, b.v)}; }
   friend Vec512f max(Vec512f a, Vec512f b) { return {_mm512_max_ps(a.v, b.v)}; }
   friend Vec512f abs(Vec512f a) { return {_mm512_abs_ps(a.v)}; }
   friend Vec512f sqrt(Vec512f a) { return {_mm512_sqrt_ps(a.v)}; }
+  // sqrt(a) to within a unit in the last place for a normal number, 0 and NaN; infinity counts as
+  // the largest number.
+  friend Vec512f fast_sqrt(Vec512f a) {
+    // Where a is 0 the estimate is made finite, and the root is a times it.
+    const __m512 y = _mm512_rsqrt14_ps(_mm512_max_ps(a.v, _mm512_set1_ps(1.17549435e-38f)));
+    const __m512 s = _mm512_mul_ps(a.v, y), half = _mm512_mul_ps(s, _mm512_set1_ps(0.5f));
+    const __m512 root = _mm512_fmadd_ps(_mm512_fnmadd_ps(s, y, _mm512_set1_ps(1)), half, s);
+    return {_mm512_min_ps(root, _mm512_set1_ps(3.40282347e38f))};
+  }
   friend Vec512f round(Vec512f a) {
     return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
   }
@@ -58,7 +81,11 @@ struct Vec512f {
         _mm512_ternarylogic_epi32(_mm512_castps_si512(magnitude.v), _mm512_castps_si512(sign.v),
                                   _mm512_set1_epi32(int(0x80000000u)), 0xD8))};
   }
-  // x 2^n for a whole n, with overflow to infinity and gradual underflow.
+  // The bits of `a`, moved down by n: an index for look_up.
+  friend Vec512f bits_from(Vec512f a, unsigned n) {
+    return {_mm512_castsi512_ps(_mm512_srli_epi32(_mm512_castps_si512(a.v), n))};
+  }
+  // x 2^floor(n), with overflow to infinity and gradual underflow.
   friend Vec512f scale_by_power(Vec512f x, Vec512f n) { return {_mm512_scalef_ps(x.v, n.v)}; }
   // For x > 0: x = m 2^e with m in [1, 2).
   friend void split(Vec512f x, Vec512f& m, Vec512f& e) {
@@ -108,6 +135,7 @@ struct Vec512d {
   static constexpr int panel_vectors = 4;
   static constexpr int tile_vectors = 2;
   static constexpr int max_rows[4] = {14, 14, 8, 6};
+  static constexpr int table = 16;
 
   __m512d v;
 
@@ -119,6 +147,10 @@ struct Vec512d {
     return {_mm512_i64gather_pd(_mm512_mullo_epi64(step, _mm512_set1_epi64(stride)), p, 8)};
   }
   static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
+  static Vec512d look_up(const T* values, Vec512d index) {
+    return {_mm512_permutex2var_pd(_mm512_loadu_pd(values), _mm512_castpd_si512(index.v),
+                                   _mm512_loadu_pd(values + 8))};
+  }
   void store(T* p) const { _mm512_storeu_pd(p, v); }
   void store_first(T* p, int n) const { _mm512_mask_storeu_pd(p, first(n), v); }
 
@@ -140,10 +172,28 @@ struct Vec512d {
     sum = fma(a, b, sum);
 #endif
   }
+  friend Vec512d square_rest(Vec512d a, Vec512d square) { return fma(a, a, set(0) - square); }
+  friend Vec512d quotient(Vec512d a, Vec512d b) {
+    __m512d y = _mm512_rcp14_pd(b.v);
+    y = _mm512_fmadd_pd(_mm512_fnmadd_pd(b.v, y, _mm512_set1_pd(1)), y, y);
+    const __m512d q = _mm512_mul_pd(a.v, y);
+    return {_mm512_fmadd_pd(_mm512_fnmadd_pd(b.v, q, a.v), y, q)};
+  }
   friend Vec512d min(Vec512d a, Vec512d b) { return {_mm512_min_pd(a.v, b.v)}; }
   friend Vec512d max(Vec512d a, Vec512d b) { return {_mm512_max_pd(a.v, b.v)}; }
   friend Vec512d abs(Vec512d a) { return {_mm512_abs_pd(a.v)}; }
   friend Vec512d sqrt(Vec512d a) { return {_mm512_sqrt_pd(a.v)}; }
+  friend Vec512d fast_sqrt(Vec512d a) {
+    const __m512d half = _mm512_set1_pd(0.5);
+    __m512d y = _mm512_rsqrt14_pd(_mm512_max_pd(a.v, _mm512_set1_pd(2.2250738585072014e-308)));
+    __m512d s = _mm512_mul_pd(a.v, y);
+    y = _mm512_mul_pd(y, half);  // 1 / (2 sqrt(a))
+    const __m512d e = _mm512_fnmadd_pd(s, y, half);
+    s = _mm512_fmadd_pd(s, e, s);
+    y = _mm512_fmadd_pd(y, e, y);
+    const __m512d root = _mm512_fmadd_pd(_mm512_fnmadd_pd(s, s, a.v), y, s);
+    return {_mm512_min_pd(root, _mm512_set1_pd(1.7976931348623157e308))};
+  }
   friend Vec512d round(Vec512d a) {
     return {_mm512_roundscale_pd(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
   }

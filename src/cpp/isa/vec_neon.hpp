@@ -9,6 +9,7 @@ struct Vec128f {
   static constexpr int panel_vectors = 3;
   static constexpr int tile_vectors = 3;
   static constexpr int max_rows[3] = {12, 12, 8};
+  static constexpr int table = 1;  // there is no look_up
 
   float32x4_t v;
 
@@ -47,6 +48,9 @@ struct Vec128f {
   friend Vec128f operator-(Vec128f a, Vec128f b) { return {vsubq_f32(a.v, b.v)}; }
   friend Vec128f operator*(Vec128f a, Vec128f b) { return {vmulq_f32(a.v, b.v)}; }
   friend Vec128f operator/(Vec128f a, Vec128f b) { return {vdivq_f32(a.v, b.v)}; }
+  // a^2 - square, exactly, if square is a^2 rounded.
+  friend Vec128f square_rest(Vec128f a, Vec128f square) { return fma(a, a, set(0) - square); }
+  friend Vec128f quotient(Vec128f a, Vec128f b) { return a / b; }
   // a b + c, rounded once.
   friend Vec128f fma(Vec128f a, Vec128f b, Vec128f c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
   // sum += a b, rounded once where fma is.
@@ -56,22 +60,22 @@ struct Vec128f {
   friend Vec128f max(Vec128f a, Vec128f b) { return {vmaxq_f32(a.v, b.v)}; }
   friend Vec128f abs(Vec128f a) { return {vabsq_f32(a.v)}; }
   friend Vec128f sqrt(Vec128f a) { return {vsqrtq_f32(a.v)}; }
+  friend Vec128f fast_sqrt(Vec128f a) { return sqrt(a); }
   friend Vec128f round(Vec128f a) { return {vrndnq_f32(a.v)}; }
   // |magnitude| with the sign of `sign`.
   friend Vec128f copysign(Vec128f magnitude, Vec128f sign) {
     return {vbslq_f32(vdupq_n_u32(0x80000000u), sign.v, magnitude.v)};
   }
-  // x 2^n for a whole n of at most 3 * 126, with overflow and gradual underflow: in three factors
-  // that are normal numbers each.
+  // 2^n for a whole n whose result is a normal number.
+  static Vec128f power(Vec128f n) {
+    return {
+        vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(n.v), vdupq_n_s32(127)), 23))};
+  }
+  // x 2^n for a whole n of at most 252, with overflow and gradual underflow: in two factors, of
+  // which the first must not underflow.
   friend Vec128f scale_by_power(Vec128f x, Vec128f n) {
-    const Vec128f limit = set(126.0f);
-    for (int i = 0; i < 3; ++i) {
-      const Vec128f part = max(set(-126.0f), min(limit, n));
-      const int32x4_t bits = vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(part.v), vdupq_n_s32(127)), 23);
-      x = x * Vec128f{vreinterpretq_f32_s32(bits)};
-      n = n - part;
-    }
-    return x;
+    const Vec128f half = round(n * set(0.5f));
+    return x * power(half) * power(n - half);
   }
   // For x > 0: x = m 2^e with m in [1, 2).
   friend void split(Vec128f x, Vec128f& m, Vec128f& e) {
@@ -112,6 +116,7 @@ struct Vec128d {
   static constexpr int panel_vectors = 3;
   static constexpr int tile_vectors = 3;
   static constexpr int max_rows[3] = {12, 12, 8};
+  static constexpr int table = 1;  // there is no look_up
 
   float64x2_t v;
 
@@ -148,6 +153,8 @@ struct Vec128d {
   friend Vec128d operator-(Vec128d a, Vec128d b) { return {vsubq_f64(a.v, b.v)}; }
   friend Vec128d operator*(Vec128d a, Vec128d b) { return {vmulq_f64(a.v, b.v)}; }
   friend Vec128d operator/(Vec128d a, Vec128d b) { return {vdivq_f64(a.v, b.v)}; }
+  friend Vec128d square_rest(Vec128d a, Vec128d square) { return fma(a, a, set(0) - square); }
+  friend Vec128d quotient(Vec128d a, Vec128d b) { return a / b; }
   friend Vec128d fma(Vec128d a, Vec128d b, Vec128d c) { return {vfmaq_f64(c.v, a.v, b.v)}; }
   // sum += a b, rounded once where fma is.
   friend void accumulate(Vec128d& sum, Vec128d a, Vec128d b) { sum = fma(a, b, sum); }
@@ -155,19 +162,18 @@ struct Vec128d {
   friend Vec128d max(Vec128d a, Vec128d b) { return {vmaxq_f64(a.v, b.v)}; }
   friend Vec128d abs(Vec128d a) { return {vabsq_f64(a.v)}; }
   friend Vec128d sqrt(Vec128d a) { return {vsqrtq_f64(a.v)}; }
+  friend Vec128d fast_sqrt(Vec128d a) { return sqrt(a); }
   friend Vec128d round(Vec128d a) { return {vrndnq_f64(a.v)}; }
   friend Vec128d copysign(Vec128d magnitude, Vec128d sign) {
     return {vbslq_f64(vdupq_n_u64(0x8000000000000000ull), sign.v, magnitude.v)};
   }
+  static Vec128d power(Vec128d n) {
+    return {
+        vreinterpretq_f64_s64(vshlq_n_s64(vaddq_s64(vcvtnq_s64_f64(n.v), vdupq_n_s64(1023)), 52))};
+  }
   friend Vec128d scale_by_power(Vec128d x, Vec128d n) {
-    const Vec128d limit = set(1022.0);
-    for (int i = 0; i < 3; ++i) {
-      const Vec128d part = max(set(-1022.0), min(limit, n));
-      const int64x2_t bits = vshlq_n_s64(vaddq_s64(vcvtnq_s64_f64(part.v), vdupq_n_s64(1023)), 52);
-      x = x * Vec128d{vreinterpretq_f64_s64(bits)};
-      n = n - part;
-    }
-    return x;
+    const Vec128d half = round(n * set(0.5));
+    return x * power(half) * power(n - half);
   }
   friend void split(Vec128d x, Vec128d& m, Vec128d& e) {
     const Mask tiny = less(x, set(2.2250738585072014e-308));

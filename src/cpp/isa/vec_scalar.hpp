@@ -31,6 +31,7 @@ struct Vec4 {
   static constexpr int panel_vectors = 2;
   static constexpr int tile_vectors = 2;
   static constexpr int max_rows[2] = {4, 4};
+  static constexpr int table = 1;  // there is no look_up
 
   T v[4];
 
@@ -96,6 +97,15 @@ struct Vec4 {
   friend Vec4 operator/(Vec4 a, Vec4 b) {
     return each([&](int i) { return a.v[i] / b.v[i]; });
   }
+  // a^2 - square, exactly, if square is a^2 rounded: a is split in two halves (Veltkamp, Dekker).
+  friend Vec4 square_rest(Vec4 a, Vec4 square) {
+    constexpr T splitter = T((Bits(1) << ((Format::mantissa + 2) / 2)) + 1);
+    return each([&](int i) {
+      const T shifted = a.v[i] * splitter, high = shifted - (shifted - a.v[i]), low = a.v[i] - high;
+      return ((high * high - square.v[i]) + T(2) * high * low) + low * low;
+    });
+  }
+  friend Vec4 quotient(Vec4 a, Vec4 b) { return a / b; }
   // a b + c; here rounded twice, for want of an instruction.
   friend Vec4 fma(Vec4 a, Vec4 b, Vec4 c) {
     return each([&](int i) { return a.v[i] * b.v[i] + c.v[i]; });
@@ -116,6 +126,7 @@ struct Vec4 {
   friend Vec4 sqrt(Vec4 a) {
     return each([&](int i) { return std::sqrt(a.v[i]); });
   }
+  friend Vec4 fast_sqrt(Vec4 a) { return sqrt(a); }
   // For |a| below 2^(mantissa - 1), which is all that is asked for.
   friend Vec4 round(Vec4 a) {
     return each([&](int i) { return (a.v[i] + Format::shifter) - Format::shifter; });
