@@ -77,6 +77,10 @@ struct Vec128f {
   }
   friend T sum(Vec128f a) { return vaddvq_f32(a.v); }
   friend T largest(Vec128f a) { return vmaxvq_f32(a.v); }
+  // The sums of four vectors, one in each lane.
+  static Vec128f sums(const Vec128f (&a)[4]) {
+    return {vpaddq_f32(vpaddq_f32(a[0].v, a[1].v), vpaddq_f32(a[2].v, a[3].v))};
+  }
 };
 
 struct Vec128d {
@@ -146,6 +150,7 @@ struct Vec128d {
   }
   friend T sum(Vec128d a) { return vaddvq_f64(a.v); }
   friend T largest(Vec128d a) { return vmaxvq_f64(a.v); }
+  static Vec128d sums(const Vec128d (&a)[2]) { return {vpaddq_f64(a[0].v, a[1].v)}; }
 };
 
 template <class T>
@@ -158,3 +163,7 @@ template <>
 struct VecOf<double> {
   using type = Vec128d;
 };
+
+// A few lanes: where the rows of a batch of few lie in them.
+template <class T>
+struct SmallVecOf : VecOf<T> {};

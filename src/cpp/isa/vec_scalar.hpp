@@ -145,6 +145,10 @@ struct Vec4 {
     }
   }
   friend T sum(Vec4 a) { return (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]); }
+  // The sums of four vectors, one in each lane.
+  static Vec4 sums(const Vec4 (&a)[4]) {
+    return each([&](int i) { return sum(a[i]); });
+  }
   friend T largest(Vec4 a) {
     T r = a.v[0];
     for (int i = 1; i < 4; ++i) r = a.v[i] > r ? a.v[i] : r;
@@ -156,3 +160,7 @@ template <class T>
 struct VecOf {
   using type = Vec4<T>;
 };
+
+// A few lanes: where the rows of a batch of few lie in them.
+template <class T>
+struct SmallVecOf : VecOf<T> {};

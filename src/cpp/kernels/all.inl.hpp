@@ -15,8 +15,12 @@
 
 #include "moves.inl.hpp"
 
+#include "tiny.inl.hpp"
+
 template <class T>
 using V = typename VecOf<T>::type;
+template <class T>
+using SmallV = typename SmallVecOf<T>::type;
 
 template <class T>
 const Kernels<T> table = {
@@ -41,4 +45,6 @@ const Kernels<T> table = {
     convert<float, T>,
     convert<double, T>,
     convert<uint8_t, T>,
+    SmallV<T>::lanes,
+    tiny<SmallV<T>>,
 };
