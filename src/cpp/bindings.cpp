@@ -124,7 +124,7 @@ struct SignalCheck {
 template <class T>
 py::tuple run_trainer(Trainer<T>& trainer, In<T>& params, const py::array& x, const py::array& y,
                       const MaybeIn<T>& weight, double scale, const MaybeIn<int64_t>& orders,
-                      const std::vector<double>& learning_rates, ptrdiff_t batch_size, double l2,
+                      const In<double>& learning_rates, ptrdiff_t batch_size, double l2,
                       bool want_metrics, int threads, const In<uint8_t>& stop, bool check_signals) {
   RunArgs<T> args;
   args.data = data_of<T>(x, y, weight, scale);
@@ -226,8 +226,8 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
            "network"_a, "rule"_a, py::kw_only(), "momentum"_a = 0.0, "nesterov"_a = false,
            "beta_1"_a = 0.0, "beta_2"_a = 0.0, "epsilon"_a = 0.0, "weight_decay"_a = 0.0)
       .def("run", &run_trainer<T>, "params"_a.noconvert(), "x"_a.noconvert(), "y"_a.noconvert(),
-           "weight"_a.noconvert(), "scale"_a, "orders"_a.noconvert(), "learning_rates"_a,
-           "batch_size"_a, "l2"_a, "want_metrics"_a, "threads"_a, "stop"_a.noconvert(),
+           "weight"_a.noconvert(), "scale"_a, "orders"_a.noconvert(), 
+           "learning_rates"_a.noconvert(), "batch_size"_a, "l2"_a, "want_metrics"_a, "threads"_a, "stop"_a.noconvert(),
            "check_signals"_a)
       .def_property_readonly("steps", &Trainer<T>::steps)
       .def(

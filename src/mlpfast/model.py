@@ -373,6 +373,8 @@ class MLP:
         self._trainer = self._optimizer = None
 
     def _trainer_for(self, optimizer: Optimizer) -> Trainer:
+        if self._trainer is not None and self._optimizer is optimizer:
+            return self._trainer
         if (
             self._trainer is None
             or self._optimizer is None

@@ -5,8 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -28,35 +27,43 @@ _SMALL_NET = 16384
 _ORDER_ENTRIES = 1 << 17
 _EPOCHS_A_CALL = 1 << 16
 
+# The functions of `signal` look enumerations up around those of the C module, which takes a good
+# part of a short fit.
+try:
+    from _signal import getsignal as _getsignal
+    from _signal import signal as _set_signal
+except ImportError:  # another Python than CPython
+    _getsignal, _set_signal = signal.getsignal, signal.signal
+_SIGINT = int(signal.SIGINT)
+
 
 class TrainingDiverged(ArithmeticError):
     """The loss or a weight became NaN or infinite; the net keeps its last good weights."""
 
 
-@contextmanager
-def interruptible() -> Iterator[Array]:
+class interruptible:  # noqa: N801 (a context manager, used like a function)
     """Let Ctrl-C set a flag, which backends look at between batches, instead of raising anywhere.
 
     Only in the main thread, and only where the handler is Python's own: a program that handles
-    SIGINT itself keeps its handler.
+    SIGINT itself keeps its handler. Entering gives the flag, a (1,) uint8 array.
     """
-    stop = np.zeros(1, np.uint8)
-    ours = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    )
-    if not ours:
-        yield stop
-        return
 
-    def on_interrupt(_number: int, _frame: FrameType | None) -> None:
-        stop[0] = 1
+    def __enter__(self) -> Array:
+        self._stop = np.zeros(1, np.uint8)
+        self._ours = (
+            threading.current_thread() is threading.main_thread()
+            and _getsignal(_SIGINT) is signal.default_int_handler
+        )
+        if self._ours:
+            _set_signal(_SIGINT, self._on_interrupt)
+        return self._stop
 
-    signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    def _on_interrupt(self, _number: int, _frame: FrameType | None) -> None:
+        self._stop[0] = 1
+
+    def __exit__(self, *_error: object) -> None:
+        if self._ours:
+            _set_signal(_SIGINT, signal.default_int_handler)
 
 
 def fit(
@@ -112,7 +119,7 @@ def fit(
                 report = trainer.run(
                     data,
                     _orders(net._rng, count, n) if shuffled else None,
-                    [optimizer.learning_rate_at(first + i) for i in range(count)],
+                    _rates(optimizer, first, count),
                     batch_size,
                     l2=l2,
                     want_metrics=bool(metrics),
@@ -151,9 +158,16 @@ def _epochs_a_call(spec: NetSpec, shuffled_rows: int) -> int:
     return max(1, _ORDER_ENTRIES // shuffled_rows) if shuffled_rows else _EPOCHS_A_CALL
 
 
+def _rates(optimizer: Optimizer, first: int, count: int) -> Array:
+    """Return the learning rates of some epochs."""
+    if not callable(optimizer.learning_rate):
+        return np.full(count, float(optimizer.learning_rate))
+    return np.array([optimizer.learning_rate_at(first + i) for i in range(count)])
+
+
 def _orders(rng: Any, epochs: int, n: int) -> Array:
     if epochs == 1:
-        return rng.permutation(n)[None].astype(np.int64, copy=False)
+        return np.asarray(rng.permutation(n)[None], np.int64)
     return np.stack([rng.permutation(n) for _ in range(epochs)]).astype(np.int64, copy=False)
 
 

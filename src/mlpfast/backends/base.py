@@ -82,7 +82,7 @@ class Trainer(Protocol):
         self,
         data: Data,
         orders: Array | None,
-        learning_rates: Sequence[float],
+        learning_rates: Array | Sequence[float],
         batch_size: int,
         *,
         l2: float,
@@ -91,6 +91,7 @@ class Trainer(Protocol):
     ) -> Report:
         """Train one epoch for each learning rate and update the parameters in place.
 
+        `learning_rates` is a float64 array or a list of floats.
         `orders` (epochs, n) int64 is the row order of each epoch, None the natural one. `stop` is
         a (1,) uint8 array that anybody may set to 1 to end the run at the next batch.
         """

@@ -130,7 +130,7 @@ class NumbaTrainer:
         self,
         data: Data,
         orders: Array | None,
-        learning_rates: Sequence[float],
+        learning_rates: Array | Sequence[float],
         batch_size: int,
         *,
         l2: float,

@@ -303,7 +303,7 @@ class NumpyTrainer:
         self,
         data: Data,
         orders: Array | None,
-        learning_rates: Sequence[float],
+        learning_rates: Array | Sequence[float],
         batch_size: int,
         *,
         l2: float,
@@ -311,7 +311,7 @@ class NumpyTrainer:
         stop: Array,
     ) -> Report:
         history: list[Array] = []
-        for epoch, lr in enumerate(learning_rates):
+        for epoch, lr in enumerate(map(float, learning_rates)):
             before = self.params.copy(), self.m.copy(), self.v.copy(), self.steps
             sums = np.zeros(5)
             for first in range(0, len(data), batch_size):
