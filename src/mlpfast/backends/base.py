@@ -116,6 +116,16 @@ def no_fast_predict(_x: Any, _out: Any) -> Any:
     return NotImplemented
 
 
+#: ``fast_gradient(x, y, sample_weight, out)`` returns the loss and the gradient of the net on a few
+#: rows, or NotImplemented, likewise.
+FastGradient: TypeAlias = Callable[[Any, Any, Any, Any], Any]
+
+
+def no_fast_gradient(_x: Any, _y: Any, _sample_weight: Any, _out: Any) -> Any:
+    """Take no shortcut."""
+    return NotImplemented
+
+
 class Backend(Protocol):
     """One engine: the same arithmetic, to rounding, as ``backends/numpy.py``."""
 
@@ -141,6 +151,9 @@ class Backend(Protocol):
 
     def fast_predict(self, spec: NetSpec, params: Array) -> FastPredict:
         """Return a shortcut past the checks for a few rows that are just as they should be."""
+
+    def fast_gradient(self, spec: NetSpec, params: Array) -> FastGradient:
+        """Return such a shortcut for `loss_and_grad`; only asked for if the net is trainable."""
 
     def loss_and_grad(self, spec: NetSpec, params: Array, data: Data, grad: Array) -> float:
         """Write the gradient (n_params,) of the reduced loss to grad and return the loss."""
