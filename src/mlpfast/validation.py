@@ -38,9 +38,9 @@ def check_finite(name: str, value: Array) -> None:
     """Raise a ValueError that names the first entry which is NaN or infinite."""
     if value.dtype.kind != "f":
         return
-    if value.size <= _SHORT:  # of the ways to look at an array the one with the least overhead
-        if np.count_nonzero(np.isfinite(value)) == value.size:
-            return
+    # Of the ways to look at a short array this one costs least.
+    if value.size <= _SHORT and np.count_nonzero(np.isfinite(value)) == value.size:
+        return
     for first in range(0, len(value), _CHUNK_ROWS):
         part = value[first : first + _CHUNK_ROWS]
         # A sum is finite unless an entry is not (or the sum overflows): look closer only then.

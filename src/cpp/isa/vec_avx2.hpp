@@ -5,6 +5,7 @@
 struct Vec256f {
   using T = float;
   using Mask = __m256;
+  static constexpr bool waits = false;
   static constexpr int lanes = 8;
   static constexpr int panel_vectors = 2;
   static constexpr int max_rows[2] = {12, 6};
@@ -87,6 +88,7 @@ struct Vec256f {
 struct Vec256d {
   using T = double;
   using Mask = __m256d;
+  static constexpr bool waits = false;
   static constexpr int lanes = 4;
   static constexpr int panel_vectors = 2;
   static constexpr int max_rows[2] = {12, 6};
@@ -174,6 +176,7 @@ struct Vec256d {
 struct Vec128f {
   using T = float;
   using Mask = __m128;
+  static constexpr bool waits = true;
   static constexpr int lanes = 4;
 
   __m128 v;

@@ -5,6 +5,8 @@
 struct Vec512f {
   using T = float;
   using Mask = __mmask16;
+  // Whether it is used where the latency of operations counts more than their number.
+  static constexpr bool waits = false;
   static constexpr int lanes = 16;
   // Register blocks by number of vectors in a row of the panel: 32 registers hold the block, a row
   // of b and a broadcast.
@@ -62,6 +64,7 @@ struct Vec512f {
 struct Vec512d {
   using T = double;
   using Mask = __mmask8;
+  static constexpr bool waits = false;
   static constexpr int lanes = 8;
   static constexpr int panel_vectors = 4;
   static constexpr int max_rows[4] = {14, 14, 8, 6};
@@ -113,6 +116,7 @@ struct Vec512d {
 struct Vec128f {
   using T = float;
   using Mask = __mmask8;
+  static constexpr bool waits = true;
   static constexpr int lanes = 4;
 
   __m128 v;
@@ -160,6 +164,7 @@ struct Vec128f {
 struct Vec256d {
   using T = double;
   using Mask = __mmask8;
+  static constexpr bool waits = true;
   static constexpr int lanes = 4;
 
   __m256d v;

@@ -5,6 +5,7 @@
 struct Vec128f {
   using T = float;
   using Mask = uint32x4_t;
+  static constexpr bool waits = false;
   static constexpr int lanes = 4;
   static constexpr int panel_vectors = 3;
   static constexpr int max_rows[3] = {12, 12, 8};
@@ -86,6 +87,7 @@ struct Vec128f {
 struct Vec128d {
   using T = double;
   using Mask = uint64x2_t;
+  static constexpr bool waits = false;
   static constexpr int lanes = 2;
   static constexpr int panel_vectors = 3;
   static constexpr int max_rows[3] = {12, 12, 8};

@@ -27,6 +27,7 @@ struct Vec4 {
   struct Mask {
     bool on[4];
   };
+  static constexpr bool waits = false;
   static constexpr int lanes = 4;
   static constexpr int panel_vectors = 2;
   static constexpr int max_rows[2] = {4, 4};

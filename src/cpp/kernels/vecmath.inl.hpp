@@ -53,8 +53,26 @@ struct MathConstants<double> {
   static constexpr double infinity = std::numeric_limits<double>::infinity();
 };
 
+// Coefficients in pairs, then pairs of pairs: more products than Horner's rule, but few in a row.
+template <class V, int N>
+inline V polynomial_in_pairs(const V (&c)[N], V x) {
+  if constexpr (N == 1) {
+    return c[0];
+  } else {
+    V pairs[(N + 1) / 2];
+    for (int i = 0; i < N / 2; ++i) pairs[i] = fma(c[2 * i + 1], x, c[2 * i]);
+    if (N % 2) pairs[N / 2] = c[N - 1];
+    return polynomial_in_pairs<V, (N + 1) / 2>(pairs, x * x);
+  }
+}
+
 template <class V, int N>
 inline V polynomial(const typename V::T (&c)[N], V x) {
+  if constexpr (V::waits) {
+    V all[N];
+    for (int i = 0; i < N; ++i) all[i] = V::set(c[i]);
+    return polynomial_in_pairs<V, N>(all, x);
+  }
   V p = V::set(c[N - 1]);
   for (int i = N - 2; i >= 0; --i) p = fma(p, x, V::set(c[i]));
   return p;
