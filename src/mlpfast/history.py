@@ -28,19 +28,26 @@ class History:
 
     def __init__(self) -> None:
         self.history: dict[str, list[float]] = {}
-        self.epoch: list[int] = []
         self.stop_reason = "finished"
+
+    @property
+    def n_epochs(self) -> int:
+        """Number of epochs, the length of every list."""
+        return len(self.history.get("loss", ()))
+
+    @property
+    def epoch(self) -> list[int]:
+        """Numbers of the epochs."""
+        return list(range(self.n_epochs))
 
     def extend(self, columns: dict[str, list[float]]) -> None:
         """Enter the figures of some epochs, all columns being of one length."""
-        done = len(self.epoch)
         for name, values in columns.items():
             self.history.setdefault(name, []).extend(values)
-        self.epoch.extend(range(done, len(self.history["loss"])))
 
     def __repr__(self) -> str:
         last = ", ".join(f"{k}={v[-1]:.4g}" for k, v in self.history.items() if v)
-        return f"<History of {len(self.epoch)} epochs, {self.stop_reason}: {last}>"
+        return f"<History of {self.n_epochs} epochs, {self.stop_reason}: {last}>"
 
 
 def summarize(spec: NetSpec, totals: Array, metrics: Sequence[str]) -> dict[str, list[float]]:

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 # the state to fall back to; larger nets gain nothing from it.
 _SMALL_NET = 16384
 _ORDER_ENTRIES = 1 << 17
-_EPOCHS_A_CALL = 1 << 16
+# Enough to forget the cost of a call, few enough that what goes in and comes out stays in the cache
+# and does not ask the system for memory.
+_EPOCHS_A_CALL = 1 << 11
 
 # The functions of `signal` look enumerations up around those of the C module, which takes a good
 # part of a short fit.
@@ -113,8 +115,8 @@ def fit(
             for watcher in watchers:
                 begun.append(watcher)
                 watcher.on_train_begin(net)
-            while len(history.epoch) < epochs and history.stop_reason == "finished" and not stop[0]:
-                first = len(history.epoch)
+            while history.n_epochs < epochs and history.stop_reason == "finished" and not stop[0]:
+                first = history.n_epochs
                 count = min(block, epochs - first)
                 report = trainer.run(
                     data,
@@ -186,7 +188,7 @@ def _take_in(
         net.reset_optimizer()  # its moments may hold the same infinities
         if on_bad == "raise":
             raise TrainingDiverged(
-                f"the loss or the weights became NaN or infinite in epoch {len(history.epoch)}; "
+                f"the loss or the weights became NaN or infinite in epoch {history.n_epochs}; "
                 "the net keeps its weights from before that epoch. Try a smaller learning rate "
                 "or scaled inputs, or on_nonfinite='stop' to stop without an error"
             )
@@ -207,7 +209,7 @@ def _logs(
 def _interrupted(history: History) -> None:
     history.stop_reason = "interrupted"
     warnings.warn(
-        f"training was interrupted in epoch {max(len(history.epoch) - 1, 0)}; "
+        f"training was interrupted in epoch {max(history.n_epochs - 1, 0)}; "
         "the net keeps the weights it had reached",
         RuntimeWarning,
         stacklevel=4,

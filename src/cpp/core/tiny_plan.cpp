@@ -83,6 +83,7 @@ TinyPlan<T>::TinyPlan(const Network<T>& net, ptrdiff_t rows, const Optimizer<T>*
   terms_.resize(size_t(steps_.n_params), {at(zeros), at(zeros)});
   scalars_.resize(optimizer ? kSteps : 1);
   weights_.resize(scalars_.size());
+  rates_.resize(scalars_.size(), -1);
   totals_.resize(4 * scalars_.size());
   steps_.layers = layers_.data();
   steps_.terms = terms_.data();
@@ -126,6 +127,15 @@ ptrdiff_t TinyPlan<T>::gather(const Batch<T>& batch, T* to, double& weight) {
     for (ptrdiff_t r = batch.rows; r < stride_; ++r) to[i * stride_ + r] = to[i * stride_];
   for (ptrdiff_t r = batch.rows; r < stride_; ++r) weights[r] = scales[r] = T(0);
   return -1;
+}
+
+// The scalars of a step, of which most rules have the same as long as the rate does not change.
+template <class T>
+void TinyPlan<T>::set_scalars(size_t k, Optimizer<T>& optimizer, int64_t t, double lr) {
+  if (rates_[k] == lr && optimizer.kind() != Update::adam) return;
+  optimizer.begin_step(t, lr, 0);
+  scalars_[k] = optimizer.scalars();
+  rates_[k] = lr;
 }
 
 template <class T>
@@ -178,8 +188,7 @@ void TinyPlan<T>::train(const RunArgs<T>& args, ptrdiff_t epochs, Optimizer<T>& 
         bad = gather(batch, ahead_ + count * steps_.batch_size, weights_[size_t(count)]);
         if (bad >= 0) break;
       }
-      optimizer.begin_step(t + count + 1, args.learning_rates[e], 0);
-      scalars_[size_t(count)] = optimizer.scalars();
+      set_scalars(size_t(count), optimizer, t + count + 1, args.learning_rates[e]);
       advance(e, f);
     }
     if (count == 0) {

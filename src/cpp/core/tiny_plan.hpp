@@ -40,6 +40,7 @@ class TinyPlan {
   int row_vectors(ptrdiff_t rows) const;
   ptrdiff_t gather(const Batch<T>& batch, T* to, double& weight);
   void set_l2(double l2);
+  void set_scalars(size_t k, Optimizer<T>& optimizer, int64_t t, double lr);
 
   const Network<T>& net_;
   ptrdiff_t stride_;  // rows that the lanes of a unit hold
@@ -48,6 +49,7 @@ class TinyPlan {
   std::vector<TinyLayer<T>> layers_;
   std::vector<TinyTerm<T>> terms_;
   std::vector<UpdateSpan<T>> scalars_;
+  std::vector<double> rates_;  // learning rates that the scalars are for
   std::vector<double> totals_, weights_;
   TinySteps<T> steps_ = {};
 };

@@ -21,6 +21,7 @@ struct Step {
 struct Sigmoid {
   template <class V>
   static V value(V z) {
+    if constexpr (V::waits) return logistic_soon(z);
     const V e = exp(V::set(0) - abs(z));  // never overflows
     return V::select(less(z, V::set(0)), e, V::set(1)) / (e + V::set(1));
   }

@@ -39,12 +39,37 @@ inline void tiny_backward_units(const TinyLayer<typename V::T>& layer, typename 
     for (int r = 0; r < RV; ++r) acc[u][r].store(below + ((i + u) * RV + r) * V::lanes);
 }
 
+// The same for a single unit, whose inputs are summed in two chains.
+template <class V, int RV>
+inline void tiny_forward_unit(const TinyLayer<typename V::T>& layer, ptrdiff_t j) {
+  V even[RV], odd[RV];
+  for (int r = 0; r < RV; ++r) {
+    even[r] = layer.bias ? V::set(layer.bias[j]) : V::set(0);
+    odd[r] = V::set(0);
+  }
+  const typename V::T* w = layer.w + j;
+  const typename V::T* in = layer.in;
+  constexpr ptrdiff_t stride = RV * V::lanes;
+  ptrdiff_t i = 0;
+  for (; i + 2 <= layer.n_in; i += 2, w += 2 * layer.n_out, in += 2 * stride) {
+    const V weight = V::set(w[0]), next = V::set(w[layer.n_out]);
+    for (int r = 0; r < RV; ++r) {
+      even[r] = fma(weight, V::load(in + r * V::lanes), even[r]);
+      odd[r] = fma(next, V::load(in + stride + r * V::lanes), odd[r]);
+    }
+  }
+  for (int r = 0; r < RV; ++r) {
+    if (i < layer.n_in) even[r] = fma(V::set(w[0]), V::load(in + r * V::lanes), even[r]);
+    (even[r] + odd[r]).store(layer.z + j * stride + r * V::lanes);
+  }
+}
+
 template <class V, int RV>
 inline void tiny_forward(const TinyLayer<typename V::T>& layer) {
   ptrdiff_t j = 0;
   for (; j + 4 <= layer.n_out; j += 4) tiny_forward_units<V, RV, 4>(layer, j);
   if (layer.n_out & 2) tiny_forward_units<V, RV, 2>(layer, j);
-  if (layer.n_out & 1) tiny_forward_units<V, RV, 1>(layer, layer.n_out - 1);
+  if (layer.n_out & 1) tiny_forward_unit<V, RV>(layer, layer.n_out - 1);
 }
 
 template <class V, int RV>

@@ -11,6 +11,9 @@ struct MathConstants;
 template <>
 struct MathConstants<float> {
   static constexpr float exp_low = -105.0f, exp_high = 89.0f;
+  // Beyond it 1 / (1 + exp(z)) is subnormal.
+  static constexpr float logistic_limit = 87.3f;
+  static constexpr float shifter = 12582912.0f;  // 1.5 2^23: adding it rounds to an integer
   // log 2 in two parts, the first with few enough bits that n times it is exact.
   static constexpr float ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
   static constexpr int n_exp = 5, n_log = 4, n_erfcx = 12;
@@ -28,6 +31,8 @@ struct MathConstants<float> {
 template <>
 struct MathConstants<double> {
   static constexpr double exp_low = -746.0, exp_high = 710.0;
+  static constexpr double logistic_limit = 708.3;
+  static constexpr double shifter = 6755399441055744.0;  // 1.5 2^52
   static constexpr double ln2_high = 6.93147180369123816490e-01;
   static constexpr double ln2_low = 1.90821492927058770002e-10;
   static constexpr int n_exp = 10, n_log = 9, n_erfcx = 25;
@@ -95,6 +100,24 @@ inline V exp(V x) {
   V n, q;
   exp_parts(x, n, q);
   return scale_by_power(q + V::set(1), n);
+}
+
+// 1 / (1 + exp(-z)) with as few operations in a row as can be: 1 + 2^n (1 + q) in one step, and
+// what is out of range put right at the end instead of the beginning.
+template <class V>
+inline V logistic_soon(V z) {
+  using T = typename V::T;
+  using C = MathConstants<T>;
+  const V shifter = V::set(C::shifter);
+  const V n = fma(z, V::set(T(-1.4426950408889634)), shifter) - shifter;
+  V r = fma(n, V::set(-C::ln2_high), V::set(0) - z);
+  r = fma(n, V::set(-C::ln2_low), r);
+  const V power = scale_by_power(V::set(1), n);
+  const V q = fma(polynomial<V>(C::exp, r), r * r, r);
+  const V a = V::set(1) / fma(q, power, power + V::set(1));
+  const V limit = V::set(C::logistic_limit);
+  const V low = V::select(less(z, V::set(0) - limit), V::set(0), a);
+  return V::select(less(limit, z), V::set(1), low);  // NaN stays
 }
 
 // exp(x) - 1 for x <= 0, without cancellation near 0.
