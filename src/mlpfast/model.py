@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import mmap
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -24,30 +22,14 @@ from mlpfast.validation import as_array, as_finite, check_data, check_x
 _ALIGNMENT = 64
 # Vector kernels may read, never use, up to one vector beyond the last parameter.
 _SLACK = 64
-_HUGE_PAGE = 1 << 21
-_HUGE_PAGES = hasattr(mmap, "MADV_HUGEPAGE")
 
 
 def _aligned(n: int, dtype: str) -> Array:
     """Return n zeros that begin on a cache line and have readable memory behind them."""
-    size = n * np.dtype(dtype).itemsize
-    huge = (size + _HUGE_PAGE // 2) // _HUGE_PAGE * _HUGE_PAGE
-    alignment = _HUGE_PAGE if huge and _HUGE_PAGES else _ALIGNMENT
-    if alignment == _ALIGNMENT:
-        raw = np.zeros(size + alignment + _SLACK, np.uint8)
-        start = -raw.ctypes.data % alignment
-    else:
-        # Weights that fill a good part of the L2 cache stay there only if their pages do not fall
-        # on the same places of it, which small pages, scattered in memory, do. Private, so that
-        # a forked process has its own.
-        memory = mmap.mmap(
-            -1, max(size, huge) + alignment + _SLACK, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-        )
-        raw = np.frombuffer(memory, np.uint8)
-        start = -raw.ctypes.data % alignment
-        with contextlib.suppress(OSError):  # a kernel without them
-            memory.madvise(mmap.MADV_HUGEPAGE, start, huge)
-    return raw[start : start + size].view(dtype)
+    itemsize = np.dtype(dtype).itemsize
+    raw = np.zeros(n * itemsize + _ALIGNMENT + _SLACK, np.uint8)
+    start = -raw.ctypes.data % _ALIGNMENT
+    return raw[start : start + n * itemsize].view(dtype)
 
 
 class MLP:

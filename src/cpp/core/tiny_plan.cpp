@@ -9,15 +9,14 @@
 namespace mlpfast {
 namespace {
 
-// Beyond it the narrow plan is as fast for a few rows: its lanes are units, of which it then has
-// enough.
-constexpr ptrdiff_t kMostParams = 160;
+constexpr ptrdiff_t kMostRows = 8;
+constexpr ptrdiff_t kMostParams = 256;
 
 }  // namespace
 
 template <class T>
 bool TinyPlan<T>::suits(const Network<T>& net, ptrdiff_t rows) {
-  return rows <= kTinyRows && net.layout.n_params <= kMostParams;
+  return rows <= kMostRows && net.layout.n_params <= kMostParams;
 }
 
 template <class T>

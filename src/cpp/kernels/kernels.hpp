@@ -85,9 +85,6 @@ struct UpdateSpan {
   T l2, decay, rate, rate_g, beta_1, beta_2, one_minus_beta_1, one_minus_beta_2, epsilon;
 };
 
-// Most rows of a batch in `Kernels::tiny`.
-constexpr int kTinyRows = 8;
-
 // Whole steps of a small net on a few rows. The rows lie in the lanes of short vectors: a unit of a
 // layer is `row_vectors` of them, its outputs for all rows of the batch; the layers' arrays, x,
 // target, weight and scale are arrays of such units. Lanes without a row repeat another, with
@@ -117,7 +114,7 @@ struct TinySteps {
   ptrdiff_t depth;
   const TinyTerm<T>* terms;  // one for each parameter, padded
   ptrdiff_t n_params;        // padded
-  int row_vectors;           // 1, 2 or 4: the least that hold the rows
+  int row_vectors;           // 1, 2 or 4
   Loss loss;
   bool loss_from_logits, want_metrics;
   const T *target, *weight, *scale;  // sample weights, and factors on the deltas

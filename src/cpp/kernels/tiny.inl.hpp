@@ -372,7 +372,6 @@ ptrdiff_t tiny_steps(const TinySteps<typename V::T>& s) {
 template <class V>
 ptrdiff_t tiny(const TinySteps<typename V::T>& s) {
   if (s.row_vectors == 1) return tiny_steps<V, 1>(s);
-  if constexpr (2 * V::lanes < kTinyRows)
-    if (s.row_vectors == 4) return tiny_steps<V, 4>(s);
-  return tiny_steps<V, 2>(s);
+  if (s.row_vectors == 2) return tiny_steps<V, 2>(s);
+  return tiny_steps<V, 4>(s);
 }
