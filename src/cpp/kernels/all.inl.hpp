@@ -7,6 +7,8 @@
 
 #include "gemm.inl.hpp"
 
+#include "gemv.inl.hpp"
+
 #include "activations.inl.hpp"
 
 #include "losses.inl.hpp"
@@ -27,6 +29,7 @@ const Kernels<T> table = {
     V<T>::lanes,
     V<T>::lanes* V<T>::panel_vectors,
     gemm<V<T>>,
+    gemv<V<T>>,
     {activate<V<T>, Identity>, activate<V<T>, Step>, activate<V<T>, Sigmoid>, activate<V<T>, Tanh>,
      activate<V<T>, Relu>, activate<V<T>, LeakyRelu>, activate<V<T>, Elu>, activate<V<T>, Softplus>,
      activate<V<T>, Silu>, activate<V<T>, Gelu>, activate<V<T>, Exp>, softmax<V<T>>},

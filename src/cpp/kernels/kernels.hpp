@@ -138,6 +138,10 @@ struct Kernels {
   int panel;  // most columns of one gemm call
 
   void (*gemm)(const Gemm<T>&);
+  // z (n) = bias + x (k) w, the same to the bit for one row; row p of w at w + p * ldw. n is
+  // padded, bias may be null.
+  void (*gemv)(const T* x, const T* w, ptrdiff_t ldw, const T* bias, ptrdiff_t k, ptrdiff_t n,
+               T* z);
   // a = f(z), rows x cols, both with leading dimension ld; a may be z.
   void (*activate[int(Activation::count)])(const T* z, T* a, ptrdiff_t rows, ptrdiff_t cols,
                                            ptrdiff_t ld);
