@@ -213,8 +213,8 @@ ptrdiff_t NarrowPlan<T>::gather(const Batch<T>& batch, Range rows, const Block& 
   }
   for (ptrdiff_t i = 0; i < n; ++i) {
     const ptrdiff_t row = batch.row(rows.begin + i);
-    x[i] = in_place ? reinterpret_cast<const T*>(data.row(row))
-                    : block.read + i * net.layout.ld_input;
+    x[i] =
+        in_place ? reinterpret_cast<const T*>(data.row(row)) : block.read + i * net.layout.ld_input;
     if (data.y) y[i] = data.y + row * n_out;
     if (data.weight) block.weight[i] = data.weight[row];
   }

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "tiny_plan.hpp"
+
 namespace mlpfast {
 namespace {
 
@@ -113,6 +115,10 @@ Totals evaluate(const Network<T>& net, const T* flat, const Data<T>& data, int t
 template <class T>
 Totals loss_and_grad(const Network<T>& net, const T* flat, const Data<T>& data, T* grad,
                      int threads) {
+  if (TinyPlan<T>::suits(net, data.n)) {
+    Totals totals;
+    if (TinyPlan<T>(net, data.n, nullptr).gradient(data, flat, grad, totals)) return totals;
+  }
   Arena arena;
   const ptrdiff_t w = arena.reserve_array<T>(net.layout.packed_size);
   arena.commit();

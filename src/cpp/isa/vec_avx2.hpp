@@ -5,6 +5,7 @@
 struct Vec256f {
   using T = float;
   using Mask = __m256;
+  static constexpr bool waits = false;
   static constexpr int lanes = 8;
   static constexpr int panel_vectors = 2;
   static constexpr int tile_vectors = 2;
@@ -120,6 +121,7 @@ struct Vec256f {
 struct Vec256d {
   using T = double;
   using Mask = __m256d;
+  static constexpr bool waits = false;
   static constexpr int lanes = 4;
   static constexpr int panel_vectors = 2;
   static constexpr int tile_vectors = 2;
@@ -222,6 +224,75 @@ struct Vec256d {
   }
 };
 
+// Four lanes of single precision: where the rows of a batch of few lie in the lanes.
+struct Vec128f {
+  using T = float;
+  using Mask = __m128;
+  static constexpr bool waits = true;
+  static constexpr int lanes = 4;
+  static constexpr int table = 1;
+
+  __m128 v;
+
+  static Vec128f load(const T* p) { return {_mm_loadu_ps(p)}; }
+  static Vec128f set(T x) { return {_mm_set1_ps(x)}; }
+  void store(T* p) const { _mm_storeu_ps(p, v); }
+
+  static Vec128f select(Mask m, Vec128f a, Vec128f b) { return {_mm_blendv_ps(b.v, a.v, m)}; }
+  friend Mask less(Vec128f a, Vec128f b) { return _mm_cmplt_ps(a.v, b.v); }
+  friend Vec128f operator+(Vec128f a, Vec128f b) { return {_mm_add_ps(a.v, b.v)}; }
+  friend Vec128f operator-(Vec128f a, Vec128f b) { return {_mm_sub_ps(a.v, b.v)}; }
+  friend Vec128f operator*(Vec128f a, Vec128f b) { return {_mm_mul_ps(a.v, b.v)}; }
+  friend Vec128f operator/(Vec128f a, Vec128f b) { return {_mm_div_ps(a.v, b.v)}; }
+  friend Vec128f fma(Vec128f a, Vec128f b, Vec128f c) { return {_mm_fmadd_ps(a.v, b.v, c.v)}; }
+  friend Vec128f square_rest(Vec128f a, Vec128f square) { return fma(a, a, set(0) - square); }
+  friend Vec128f quotient(Vec128f a, Vec128f b) { return a / b; }
+  friend Vec128f fast_sqrt(Vec128f a) { return sqrt(a); }
+  friend Vec128f min(Vec128f a, Vec128f b) { return {_mm_min_ps(a.v, b.v)}; }
+  friend Vec128f max(Vec128f a, Vec128f b) { return {_mm_max_ps(a.v, b.v)}; }
+  friend Vec128f abs(Vec128f a) { return {_mm_andnot_ps(_mm_set1_ps(-0.0f), a.v)}; }
+  friend Vec128f sqrt(Vec128f a) { return {_mm_sqrt_ps(a.v)}; }
+  friend Vec128f round(Vec128f a) {
+    return {_mm_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+  }
+  friend Vec128f copysign(Vec128f magnitude, Vec128f sign) {
+    const __m128 bit = _mm_set1_ps(-0.0f);
+    return {_mm_or_ps(_mm_andnot_ps(bit, magnitude.v), _mm_and_ps(bit, sign.v))};
+  }
+  friend Vec128f scale_by_power(Vec128f x, Vec128f n) {
+    const Vec128f limit = set(126.0f);
+    for (int i = 0; i < 3; ++i) {
+      const Vec128f part = max(set(-126.0f), min(limit, n));
+      const __m128i bits =
+          _mm_slli_epi32(_mm_add_epi32(_mm_cvtps_epi32(part.v), _mm_set1_epi32(127)), 23);
+      x = x * Vec128f{_mm_castsi128_ps(bits)};
+      n = n - part;
+    }
+    return x;
+  }
+  friend void split(Vec128f x, Vec128f& m, Vec128f& e) {
+    const Mask tiny = less(x, set(1.17549435e-38f));
+    x = select(tiny, x * set(16777216.0f), x);
+    const __m128i bits = _mm_castps_si128(x.v);
+    const __m128i exponent = _mm_sub_epi32(_mm_srli_epi32(bits, 23), _mm_set1_epi32(127));
+    e.v = _mm_cvtepi32_ps(exponent);
+    e = select(tiny, e - set(24.0f), e);
+    m.v = _mm_castsi128_ps(
+        _mm_or_si128(_mm_and_si128(bits, _mm_set1_epi32(0x007fffff)), _mm_set1_epi32(0x3f800000)));
+  }
+  friend T sum(Vec128f a) {
+    const __m128 s = _mm_add_ps(a.v, _mm_movehl_ps(a.v, a.v));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
+  }
+  // The sums of four vectors, one in each lane.
+  static Vec128f sums(const Vec128f (&a)[4]) {
+    const __m128 low = _mm_add_ps(_mm_unpacklo_ps(a[0].v, a[1].v), _mm_unpackhi_ps(a[0].v, a[1].v));
+    const __m128 high =
+        _mm_add_ps(_mm_unpacklo_ps(a[2].v, a[3].v), _mm_unpackhi_ps(a[2].v, a[3].v));
+    return {_mm_add_ps(_mm_movelh_ps(low, high), _mm_movehl_ps(high, low))};
+  }
+};
+
 template <class T>
 struct VecOf;
 template <>
@@ -230,5 +301,17 @@ struct VecOf<float> {
 };
 template <>
 struct VecOf<double> {
+  using type = Vec256d;
+};
+
+// A few lanes: where the rows of a batch of few lie in them.
+template <class T>
+struct SmallVecOf;
+template <>
+struct SmallVecOf<float> {
+  using type = Vec128f;
+};
+template <>
+struct SmallVecOf<double> {
   using type = Vec256d;
 };

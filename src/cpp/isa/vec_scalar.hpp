@@ -27,6 +27,7 @@ struct Vec4 {
   struct Mask {
     bool on[4];
   };
+  static constexpr bool waits = false;
   static constexpr int lanes = 4;
   static constexpr int panel_vectors = 2;
   static constexpr int tile_vectors = 2;
@@ -186,3 +187,7 @@ template <class T>
 struct VecOf {
   using type = Vec4<T>;
 };
+
+// A few lanes: where the rows of a batch of few lie in them.
+template <class T>
+struct SmallVecOf : VecOf<T> {};

@@ -21,6 +21,7 @@ struct Step {
 struct Sigmoid {
   template <class V>
   static V value(V z) {
+    if constexpr (V::waits) return logistic_soon(z);
     return logistic(z);
   }
   template <class V>

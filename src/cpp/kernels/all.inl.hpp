@@ -7,6 +7,8 @@
 
 #include "gemm.inl.hpp"
 
+#include "gemv.inl.hpp"
+
 #include "activations.inl.hpp"
 
 #include "losses.inl.hpp"
@@ -17,8 +19,12 @@
 
 #include "narrow.inl.hpp"
 
+#include "tiny.inl.hpp"
+
 template <class T>
 using V = typename VecOf<T>::type;
+template <class T>
+using SmallV = typename SmallVecOf<T>::type;
 
 template <class T>
 const Kernels<T> table = {
@@ -26,6 +32,7 @@ const Kernels<T> table = {
     V<T>::lanes* V<T>::panel_vectors,
     V<T>::lanes* V<T>::tile_vectors,
     gemm<V<T>>,
+    gemv<V<T>>,
     {activate<V<T>, Identity>, activate<V<T>, Step>, activate<V<T>, Sigmoid>, activate<V<T>, Tanh>,
      activate<V<T>, Relu>, activate<V<T>, LeakyRelu>, activate<V<T>, Elu>, activate<V<T>, Softplus>,
      activate<V<T>, Silu>, activate<V<T>, Gelu>, activate<V<T>, Exp>, softmax<V<T>>},
@@ -56,4 +63,6 @@ const Kernels<T> table = {
     unit_softmax_derive<V<T>>,
     take_rows<V<T>>,
     {gather<V<T>, float>, gather<V<T>, double>, gather<V<T>, uint8_t>},
+    SmallV<T>::lanes,
+    tiny<SmallV<T>>,
 };

@@ -171,6 +171,53 @@ struct Metrics {
   double correct = 0, squared_error = 0, absolute_error = 0;
 };
 
+// Whole steps of a small net on a few rows. The rows lie in the lanes of short vectors: a unit of a
+// layer is `row_vectors` of them, its outputs for all rows of the batch; the layers' arrays, x,
+// target, weight and scale are arrays of such units. Lanes without a row repeat another, with
+// weight 0. Parameters are flat, with zeros up to a multiple of the lanes.
+template <class T>
+struct TinyLayer {
+  ptrdiff_t n_in, n_out;
+  Activation activation;
+  const T* w;     // (n_in, n_out)
+  const T* bias;  // (n_out,), or null
+  const T* in;
+  T* z;  // pre-activations where they are kept, else the same as a
+  T* a;
+  T* d;  // deltas
+};
+
+// A parameter's gradient is the sum over rows of an input times a delta.
+template <class T>
+struct TinyTerm {
+  const T* in;
+  const T* delta;
+};
+
+template <class T>
+struct TinySteps {
+  const TinyLayer<T>* layers;
+  ptrdiff_t depth;
+  const TinyTerm<T>* terms;  // one for each parameter, padded
+  ptrdiff_t n_params;        // padded
+  int row_vectors;           // 1, 2 or 4
+  Loss loss;
+  bool loss_from_logits, want_metrics;
+  const T *target, *weight, *scale;  // sample weights, and factors on the deltas
+  T* batch;                          // x, target, weight and scale begin here, one after another
+  ptrdiff_t batch_size;              // elements
+
+  ptrdiff_t steps;
+  const T* batches;  // of all steps, to be copied to `batch`; null: what stands there is used
+  T *w, *m, *v;
+  T* g;           // takes the gradient if `update` is count, else unused
+  const T* l2;    // (n_params,) factors, or null
+  Update update;  // with the scalars of each step, or count: no update
+  const UpdateSpan<T>* scalars;
+  double* totals;                // (steps, 4): loss, correct, squared and absolute errors, weighted
+  const volatile uint8_t* stop;  // or null
+};
+
 template <class T>
 struct Kernels {
   int lanes;  // elements in a vector
@@ -178,6 +225,10 @@ struct Kernels {
   int tile;   // columns of a tile, a multiple of lanes
 
   void (*gemm)(const Gemm<T>&);
+  // z (n) = bias + x (k) w, the same to the bit for one row; row p of w at w + p * ldw. n is
+  // padded, bias may be null.
+  void (*gemv)(const T* x, const T* w, ptrdiff_t ldw, const T* bias, ptrdiff_t k, ptrdiff_t n,
+               T* z);
   // a = f(z), rows x cols, both with leading dimension ld; a may be z.
   void (*activate[int(Activation::count)])(const T* z, T* a, ptrdiff_t rows, ptrdiff_t cols,
                                            ptrdiff_t ld);
@@ -216,6 +267,10 @@ struct Kernels {
   bool (*take_rows)(const T* const* rows, ptrdiff_t n, ptrdiff_t cols, T* to, ptrdiff_t ld);
   // Returns the first row, counted from 0, that is not finite, or -1.
   ptrdiff_t (*gather[int(InputType::count)])(const Gather<T>&);
+  int tiny_lanes;  // rows in a vector of `tiny`
+  // Makes the steps up to the first whose loss is not finite or after which *stop is set, that one
+  // included; returns how many.
+  ptrdiff_t (*tiny)(const TinySteps<T>&);
 };
 
 // What one ISA file exports.

@@ -13,6 +13,8 @@ struct MathConstants;
 template <>
 struct MathConstants<float> {
   static constexpr float exp_low = -112.0f, exp_high = 89.0f, logistic_high = 20.0f;
+  // Beyond it 1 / (1 + exp(z)) is subnormal.
+  static constexpr float logistic_limit = 87.3f;
   // log 2 in two parts, the first with few enough bits that n times it is exact.
   static constexpr float ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
   static constexpr float shifter = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
@@ -29,6 +31,7 @@ struct MathConstants<float> {
 template <>
 struct MathConstants<double> {
   static constexpr double exp_low = -756.0, exp_high = 710.0, logistic_high = 40.0;
+  static constexpr double logistic_limit = 708.3;
   static constexpr double ln2_high = 6.93147180369123816490e-01;
   static constexpr double ln2_low = 1.90821492927058770002e-10;
   static constexpr double shifter = 6755399441055744.0;
@@ -49,6 +52,19 @@ struct MathConstants<double> {
   static constexpr double infinity = std::numeric_limits<double>::infinity();
 };
 
+// Coefficients in pairs, then pairs of pairs: more products than Horner's rule, but few in a row.
+template <class V, int N>
+inline V polynomial_in_pairs(const V (&c)[N], V x) {
+  if constexpr (N == 1) {
+    return c[0];
+  } else {
+    V pairs[(N + 1) / 2];
+    for (int i = 0; i < N / 2; ++i) pairs[i] = fma(c[2 * i + 1], x, c[2 * i]);
+    if (N % 2) pairs[N / 2] = c[N - 1];
+    return polynomial_in_pairs<V, (N + 1) / 2>(pairs, x * x);
+  }
+}
+
 // c[first] + c[first + stride] x + c[first + 2 stride] x^2 ...
 template <class V, int N>
 inline V horner(const typename V::T (&c)[N], int first, int stride, V x) {
@@ -62,6 +78,11 @@ inline V horner(const typename V::T (&c)[N], int first, int stride, V x) {
 // four cycles is longer than what a CPU looks ahead.
 template <class V, int N>
 inline V polynomial(const typename V::T (&c)[N], V x) {
+  if constexpr (V::waits) {
+    V all[N];
+    for (int i = 0; i < N; ++i) all[i] = V::set(c[i]);
+    return polynomial_in_pairs<V, N>(all, x);
+  }
   if constexpr (N < 8) return horner(c, 0, 1, x);
   const V x2 = x * x;
   if constexpr (N < 16) return fma(horner(c, 1, 2, x2), x, horner(c, 0, 2, x2));
@@ -189,6 +210,24 @@ inline V exp(V x) {
   V n, r;
   const V sum = reduce<V::table>(x, C::exp_low, C::exp_high, n, r);
   return scale_by_power(exp_of_reduced(sum, r), n);
+}
+
+// 1 / (1 + exp(-z)) with as few operations in a row as can be: 1 + 2^n (1 + q) in one step, and
+// what is out of range put right at the end instead of the beginning.
+template <class V>
+inline V logistic_soon(V z) {
+  using T = typename V::T;
+  using C = MathConstants<T>;
+  const V shifter = V::set(C::shifter);
+  const V n = fma(z, V::set(T(-1.4426950408889634)), shifter) - shifter;
+  V r = fma(n, V::set(-C::ln2_high), V::set(0) - z);
+  r = fma(n, V::set(-C::ln2_low), r);
+  const V power = scale_by_power(V::set(1), n);
+  const V q = fma(polynomial<V>(Expm1Table<T>::q, r), r * r, r);
+  const V a = V::set(1) / fma(q, power, power + V::set(1));
+  const V limit = V::set(C::logistic_limit);
+  const V low = V::select(less(z, V::set(0) - limit), V::set(0), a);
+  return V::select(less(limit, z), V::set(1), low);  // NaN stays
 }
 
 // exp(x) - 1 for x <= 0, without cancellation near 0.

@@ -16,7 +16,15 @@ import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401
 
 from mlpfast.backends import _numba_kernels as k
-from mlpfast.backends.base import Array, Data, FastPredict, Report, no_fast_predict
+from mlpfast.backends.base import (
+    Array,
+    Data,
+    FastGradient,
+    FastPredict,
+    Report,
+    no_fast_gradient,
+    no_fast_predict,
+)
 from mlpfast.spec import ACTIVATIONS, FROM_PREACTIVATION, LOSSES, NetSpec, Optimizer
 
 # Rows that `forward` and `evaluate` push through the net at once: as many as fill this much.
@@ -130,7 +138,7 @@ class NumbaTrainer:
         self,
         data: Data,
         orders: Array | None,
-        learning_rates: Sequence[float],
+        learning_rates: Array | Sequence[float],
         batch_size: int,
         *,
         l2: float,
@@ -267,6 +275,9 @@ class NumbaBackend:
 
     def fast_predict(self, spec: NetSpec, params: Array) -> FastPredict:
         return no_fast_predict
+
+    def fast_gradient(self, spec: NetSpec, params: Array) -> FastGradient:
+        return no_fast_gradient
 
     def loss_and_grad(self, spec: NetSpec, params: Array, data: Data, grad: Array) -> float:
         n, plan = len(data), plan_of(spec)
