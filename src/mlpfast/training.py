@@ -107,7 +107,9 @@ def fit(
     n = len(data)
     shuffled = shuffle and batch_size < n  # the order within one batch only changes the rounding
     one_by_one = bool(watchers or validation is not None or observe)
-    block = 1 if one_by_one else _epochs_a_call(net.spec, n if shuffled else 0)
+    block = 1
+    if not one_by_one and (net.spec.n_params <= _SMALL_NET or trainer.saves_each_epoch):
+        block = max(1, _ORDER_ENTRIES // n) if shuffled else _EPOCHS_A_CALL
 
     with interruptible() as stop:
         begun: list[Callback] = []
@@ -152,12 +154,6 @@ def _check_monitor(name: str | None, metrics: Sequence[str], validation: Data | 
     if name.startswith("val_") and validation is None:
         raise ValueError(f"monitor={name!r} needs validation_data")
     check_choice("monitor", name, [*figures, *("val_" + f for f in figures if validation)])
-
-
-def _epochs_a_call(spec: NetSpec, shuffled_rows: int) -> int:
-    if spec.n_params > _SMALL_NET:
-        return 1
-    return max(1, _ORDER_ENTRIES // shuffled_rows) if shuffled_rows else _EPOCHS_A_CALL
 
 
 def _rates(optimizer: Optimizer, first: int, count: int) -> Array:

@@ -58,18 +58,22 @@ Layout::Layout(const NetSpec& spec, ptrdiff_t lanes, ptrdiff_t tile, ptrdiff_t p
 
 namespace {
 
-// Calls f(flat pointer, packed pointer, n) for every run of parameters that is contiguous in both.
+// Calls f(flat pointer, packed pointer, n) for every run of parameters that is contiguous in both,
+// or for those of one out of `count` threads.
 template <class Flat, class Packed, class F>
-void for_each_run(const Layout& layout, Flat* flat, Packed* packed, F f) {
+void for_each_run(const Layout& layout, Flat* flat, Packed* packed, F f, ptrdiff_t index = 0,
+                  ptrdiff_t count = 1) {
   for (const Layer& layer : layout.layers) {
+    const Range mine = share(layer.n_in, index, count);
     for (const Panel& panel : layer.panels) {
       const ptrdiff_t n =
           panel.col + panel.width <= layer.n_out ? panel.width : layer.n_out - panel.col;
       Packed* rows = packed + layer.packed_w + panel.col * layer.in_padded;
-      for (ptrdiff_t k = 0; k < layer.n_in; ++k)
+      for (ptrdiff_t k = mine.begin; k < mine.end; ++k)
         f(flat + layer.flat_w + k * layer.n_out + panel.col, rows + k * panel.width, n);
     }
-    if (layer.flat_b >= 0) f(flat + layer.flat_b, packed + layer.packed_b, layer.n_out);
+    if (layer.flat_b >= 0 && index == 0)
+      f(flat + layer.flat_b, packed + layer.packed_b, layer.n_out);
   }
 }
 
@@ -83,10 +87,18 @@ void pack(const Layout& layout, const T* flat, T* packed) {
 }
 
 template <class T>
+void unpack(const Layout& layout, const T* packed, T* flat, ptrdiff_t index, ptrdiff_t count) {
+  for_each_run(
+      layout, flat, packed,
+      [](T* to, const T* from, ptrdiff_t n) {
+        for (ptrdiff_t i = 0; i < n; ++i) to[i] = from[i];
+      },
+      index, count);
+}
+
+template <class T>
 void unpack(const Layout& layout, const T* packed, T* flat) {
-  for_each_run(layout, flat, packed, [](T* to, const T* from, ptrdiff_t n) {
-    for (ptrdiff_t i = 0; i < n; ++i) to[i] = from[i];
-  });
+  unpack(layout, packed, flat, 0, 1);
 }
 
 template <class T>
@@ -105,6 +117,8 @@ template void pack(const Layout&, const float*, float*);
 template void pack(const Layout&, const double*, double*);
 template void unpack(const Layout&, const float*, float*);
 template void unpack(const Layout&, const double*, double*);
+template void unpack(const Layout&, const float*, float*, ptrdiff_t, ptrdiff_t);
+template void unpack(const Layout&, const double*, double*, ptrdiff_t, ptrdiff_t);
 template bool all_finite(const float*, ptrdiff_t);
 template bool all_finite(const double*, ptrdiff_t);
 

@@ -63,6 +63,9 @@ template <class T>
 void pack(const Layout& layout, const T* flat, T* packed);
 template <class T>
 void unpack(const Layout& layout, const T* packed, T* flat);
+// The part of it that falls to one of `count` threads.
+template <class T>
+void unpack(const Layout& layout, const T* packed, T* flat, ptrdiff_t index, ptrdiff_t count);
 template <class T>
 bool all_finite(const T* values, ptrdiff_t n);
 

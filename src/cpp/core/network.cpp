@@ -7,7 +7,7 @@ namespace mlpfast {
 namespace {
 
 // Half of a second-level cache, as most cores have it.
-constexpr ptrdiff_t kCachedBytes = 524288;
+constexpr ptrdiff_t kCachedBytes = 1048576;
 
 }  // namespace
 

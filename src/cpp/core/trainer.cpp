@@ -10,6 +10,9 @@
 namespace mlpfast {
 namespace {
 
+// Up to so many parameters a copy of the state costs next to nothing.
+constexpr ptrdiff_t kSmallNet = 16384;
+
 // Keeps a second thread out of a trainer.
 class Occupied {
  public:
@@ -52,12 +55,15 @@ RunResult Trainer<T>::run(const RunArgs<T>& args, T* flat) {
       plan_ = make_plan(*net_, rows, args.threads, true);
   }
 
-  // With several epochs, a copy of the state to begin again from: a run is repeatable to the bit,
-  // so the state after any epoch can be had once more.
+  // With several epochs of a small net, a copy of the state to begin again from: a run is
+  // repeatable to the bit, so the state after any epoch can be had once more. Those of a large one
+  // are long enough that its weights are written back after each.
   const int64_t steps_before = steps_;
   std::vector<T> before;
   pack(layout, flat, state_.w);
-  if (args.epochs > 1) before.assign(state_.w, state_.w + arena_.size() / ptrdiff_t(sizeof(T)));
+  saved_ = args.epochs > 1 && layout.n_params > kSmallNet ? flat : nullptr;
+  if (args.epochs > 1 && !saved_)
+    before.assign(state_.w, state_.w + arena_.size() / ptrdiff_t(sizeof(T)));
 
   RunResult result = run_epochs(args, args.epochs);
   bool finite = result.status != Status::diverged && all_finite(state_.w, layout.packed_size);
@@ -68,7 +74,7 @@ RunResult Trainer<T>::run(const RunArgs<T>& args, T* flat) {
   }
   ptrdiff_t good = ptrdiff_t(result.totals.size());
   if (result.status != Status::diverged) --good;  // the last update went wrong
-  for (; good > 0 && args.epochs > 1; --good) {
+  for (; good > 0 && !before.empty(); --good) {
     std::copy(before.begin(), before.end(), state_.w);
     steps_ = steps_before;
     RunArgs<T> again = args;
@@ -148,8 +154,22 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
         return;
       }
     }
+    if (saved_ && e + 1 < epochs && !save(team)) {
+      if (leads) result.status = Status::diverged;
+      return;
+    }
     if (leads) result.totals.push_back(sum);
   }
+}
+
+// Writes the weights of all members back if all are finite.
+template <class T>
+bool Trainer<T>::save(const Team& team) {
+  const Range mine = share(net_->layout.packed_size, team.index, team.count);
+  if (!all_finite(state_.w + mine.begin, mine.size())) go_on_ = false;
+  team.sync();
+  if (go_on_) unpack(net_->layout, state_.w, saved_, team.index, team.count);
+  return go_on_;
 }
 
 // Moments travel in the flat layout; where there are none, zeros.

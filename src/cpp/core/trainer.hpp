@@ -29,6 +29,7 @@ class Trainer {
  private:
   RunResult run_epochs(const RunArgs<T>& args, ptrdiff_t epochs);
   void train(const Team& team, const RunArgs<T>& args, ptrdiff_t epochs, RunResult& result);
+  bool save(const Team& team);
 
   std::shared_ptr<const Network<T>> net_;
   Optimizer<T> optimizer_;
@@ -39,7 +40,8 @@ class Trainer {
   std::unique_ptr<Plan<T>> plan_;
   std::unique_ptr<TinyPlan<T>> tiny_;
   std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
-  bool go_on_ = true;  // written by member 0 before a sync, read by all after it
+  std::atomic<bool> go_on_{true};  // written before a sync, read by all after it
+  T* saved_ = nullptr;             // takes the weights after each epoch of a large net, or null
 };
 
 }  // namespace mlpfast

@@ -145,10 +145,15 @@ void WidePlan<T>::backward(const Team& team, const Step<T>& step, const Pass& pa
     const Layer& layer = net.layout.layers[l];
     if (l > 0) {
       const Tile part = tile(pass.rows, ptrdiff_t(layer.strips.size()), team);
-      for (ptrdiff_t s = part.panels.begin; s < part.panels.end; ++s) {
-        const Panel& strip = layer.strips[size_t(s)];
-        net.transpose_strip(l, step.state.w, strip, transposed);
-        net.propagate(l, transposed, part.rows, strip, ws);
+      // Few enough deltas at a time that they stay in the cache for all strips.
+      const ptrdiff_t chunk = net.rows_in_cache(layer.n_out);
+      for (ptrdiff_t begin = part.rows.begin; begin < part.rows.end; begin += chunk) {
+        const Range rows = {begin, std::min(begin + chunk, part.rows.end)};
+        for (ptrdiff_t s = part.panels.begin; s < part.panels.end; ++s) {
+          const Panel& strip = layer.strips[size_t(s)];
+          net.transpose_strip(l, step.state.w, strip, transposed);
+          net.propagate(l, transposed, rows, strip, ws);
+        }
       }
       team.sync();  // all have read the weights of layer l, which are changed below
       if (net.whole_rows(l - 1)) {

@@ -75,6 +75,13 @@ class Trainer(Protocol):
         """
 
     @property
+    def saves_each_epoch(self) -> bool:
+        """Whether a run of several epochs of a large net needs no copy of its state.
+
+        If not, the caller asks for one epoch at a time.
+        """
+
+    @property
     def steps(self) -> int:
         """Updates made since the state was last empty."""
 

@@ -45,6 +45,10 @@ class CppTrainer:
         return self._trainer.steps
 
     @property
+    def saves_each_epoch(self) -> bool:
+        return True
+
+    @property
     def checks_input(self) -> bool:
         # The parameters are only written at the end of a run, but the moments as it goes.
         return not self._has_moments or self.steps == 0

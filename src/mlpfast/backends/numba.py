@@ -126,6 +126,7 @@ class NumbaTrainer:
     """Optimizer state and scratch memory tied to one net's parameters."""
 
     checks_input = False
+    saves_each_epoch = False
 
     def __init__(self, spec: NetSpec, params: Array, optimizer: Optimizer) -> None:
         self.spec, self.params, self.optimizer = spec, params, optimizer

@@ -288,6 +288,7 @@ class NumpyTrainer:
     """Mini-batch training as a plain loop."""
 
     checks_input = False
+    saves_each_epoch = False
 
     def __init__(self, spec: NetSpec, params: Array, optimizer: Optimizer) -> None:
         self.spec, self.params, self.optimizer = spec, params, optimizer
