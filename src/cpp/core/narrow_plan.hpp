@@ -76,7 +76,7 @@ class NarrowPlan final : public Plan<T> {
   ptrdiff_t ld_;
   // Blocks of a group that each have a place to be read to, or 0 where each thread has one.
   ptrdiff_t kept_blocks_ = 0;
-  T* places_;                    // the places
+  T* places_;                    // of the rows that are read
   ptrdiff_t place_size_;         // elements of one
   std::vector<bool> sums_rows_;  // per layer, how its weight gradient is computed
   std::vector<Block> blocks_;    // one a thread

@@ -107,10 +107,9 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
   const ptrdiff_t n = args.data.n;
   // Member 0 alone asks it.
   Watch watch(args.poll, net_->flops_training() * double(std::min(args.batch_size, n)));
-  // Everyone begins the steps for himself: nobody has to wait until another has done so.
+  // Every member begins the steps itself, and need not wait for another to have done so.
   Optimizer<T> optimizer = optimizer_;
   int64_t t = steps_;
-  team.sync();  // all have read the number of steps, which member 0 now counts on
 
   for (ptrdiff_t e = 0; e < epochs; ++e) {
     const double lr = args.learning_rates[e];
@@ -119,7 +118,6 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
     for (ptrdiff_t first = 0; first < n; first += args.batch_size) {
       const ptrdiff_t rows = std::min(args.batch_size, n - first);
       optimizer.begin_step(++t, lr, args.l2);
-      if (leads) steps_ = t;
       Step<T> step;
       step.batch = {&args.data, order, first, rows};
       if (first + rows < n)
@@ -135,6 +133,7 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
       step.want_metrics = args.want_metrics;
       plan_->step(team, step);
       if (leads) {
+        steps_ = t;
         sum.add(plan_->totals());
         if (plan_->bad_row() >= 0) {
           result.status = Status::bad_input;
