@@ -37,7 +37,7 @@ bool rows_fill_better(const Layer& layer, ptrdiff_t rows, ptrdiff_t lanes, bool 
 }  // namespace
 
 template <class T>
-NarrowPlan<T>::NarrowPlan(const Network<T>& net, ptrdiff_t rows, int threads)
+NarrowPlan<T>::NarrowPlan(const Network<T>& net, ptrdiff_t rows, int threads, bool repeated)
     : Plan<T>(net, rows, threads), row_step_(std::max(net.kernels.lanes, 4)) {
   const Layout& layout = net.layout;
   Arena& arena = this->arena_;
@@ -49,6 +49,11 @@ NarrowPlan<T>::NarrowPlan(const Network<T>& net, ptrdiff_t rows, int threads)
                                          std::max<ptrdiff_t>(kMostBlockRows, net.kernels.panel))));
   // An odd number of cache lines, so that units do not fall on the same sets of the cache.
   ld_ = (round_up(block_rows_, line) / line | 1) * line;
+
+  place_size_ = (layout.layers.front().n_in + layout.layers.back().n_out + 1) * ld_;
+  if (repeated) kept_blocks_ = (most + block_rows_ - 1) / block_rows_;
+  const ptrdiff_t places =
+      arena.reserve_array<T>(place_size_ * (repeated ? groups * kept_blocks_ : this->team_size_));
 
   std::vector<std::vector<ptrdiff_t>> offsets(size_t(this->team_size_));
   std::vector<ptrdiff_t> partials;
@@ -64,9 +69,6 @@ NarrowPlan<T>::NarrowPlan(const Network<T>& net, ptrdiff_t rows, int threads)
   for (auto& o : offsets) {
     o = {arena.reserve_array<const T*>(block_rows_ * 2),
          arena.reserve_array<T>(block_rows_ * layout.ld_input),
-         arena.reserve_array<T>(layout.layers.front().n_in * ld_),
-         arena.reserve_array<T>(layout.layers.back().n_out * ld_),
-         arena.reserve_array<T>(block_rows_),
          arena.reserve_array<T>(block_rows_ * widest)};
     for (size_t l = 0; l < net.depth(); ++l) {
       const Layer& layer = layout.layers[l];
@@ -80,18 +82,13 @@ NarrowPlan<T>::NarrowPlan(const Network<T>& net, ptrdiff_t rows, int threads)
   const ptrdiff_t gradients = arena.reserve_array<T>(groups * layout.packed_size);
   arena.commit();
   for (const auto& o : offsets) {
-    Block block{arena.at<const T*>(o[0]),
-                arena.at<T>(o[1]),
-                arena.at<T>(o[2]),
-                arena.at<T>(o[3]),
-                arena.at<T>(o[4]),
-                arena.at<T>(o[5]),
-                {}};
-    for (size_t i = 6; i < o.size(); i += 4)
+    Block block{arena.at<const T*>(o[0]), arena.at<T>(o[1]), arena.at<T>(o[2]), {}};
+    for (size_t i = 3; i < o.size(); i += 4)
       block.layers.push_back({arena.at<T>(o[i]), arena.at<T>(o[i + 1]), arena.at<T>(o[i + 2]),
                               o[i + 3] < 0 ? nullptr : arena.at<T>(o[i + 3])});
     blocks_.push_back(std::move(block));
   }
+  places_ = arena.at<T>(places);
   this->gradients_ = arena.at<T>(gradients);
   results_.resize(size_t(groups));
 }
@@ -108,7 +105,7 @@ void NarrowPlan<T>::step(const Team& team, const Step<T>& step) {
     prefetch(step.state.w + updated.end, (size - updated.end) * ptrdiff_t(sizeof(T)));
   }
   for (ptrdiff_t g = mine.begin; g < mine.end; ++g) {
-    run_group(step, g, groups, scale, blocks_[size_t(team.index)]);
+    run_group(team, step, g, groups, scale);
     combine_own(mine, g + 1);
   }
   team.sync();
@@ -172,8 +169,17 @@ void NarrowPlan<T>::combine_rest(ptrdiff_t groups, int team_size, Range range) c
 }
 
 template <class T>
-void NarrowPlan<T>::run_group(const Step<T>& step, ptrdiff_t group, ptrdiff_t groups, T scale,
-                              const Block& block) {
+typename NarrowPlan<T>::Rows NarrowPlan<T>::place_of(ptrdiff_t group, ptrdiff_t b,
+                                                     const Team& team) const {
+  const ptrdiff_t n_in = this->net_.spec.sizes.front(), n_out = this->net_.spec.sizes.back();
+  T* x = places_ + place_size_ * (kept_blocks_ ? group * kept_blocks_ + b : team.index);
+  return {x, x + n_in * ld_, x + (n_in + n_out) * ld_};
+}
+
+template <class T>
+void NarrowPlan<T>::run_group(const Team& team, const Step<T>& step, ptrdiff_t group,
+                              ptrdiff_t groups, T scale) {
+  const Block& block = blocks_[size_t(team.index)];
   T* gradient = this->gradients_ + group * this->net_.layout.packed_size;
   // Groups and blocks begin at multiples of row_step_, and blocks are as even as can be.
   const ptrdiff_t n = step.batch.rows;
@@ -184,17 +190,23 @@ void NarrowPlan<T>::run_group(const Step<T>& step, ptrdiff_t group, ptrdiff_t gr
     const Range part = share(units.size(), b, count);
     const Range rows = {(units.begin + part.begin) * row_step_,
                         std::min((units.begin + part.end) * row_step_, n)};
-    const ptrdiff_t bad = gather(step.batch, rows, block);
-    if (result.bad_row < 0) result.bad_row = bad;
-    forward(step.state.w, rows.size(), block);
-    result.totals.add(loss(step, rows.size(), scale, block));
-    backward(step.state.w, {padded(rows.size()), b == 0, b + 1 == count}, gradient, block);
+    const Rows in = place_of(group, b, team);
+    // A batch that is kept was the last step's as well, which would have been the last one of the
+    // run, had not all of it been finite.
+    if (!(kept_blocks_ && step.announced)) {
+      const ptrdiff_t bad = gather(step.batch, rows, in, block);
+      if (result.bad_row < 0) result.bad_row = bad;
+    }
+    forward(step.state.w, in, rows.size(), block);
+    result.totals.add(loss(step, in, rows.size(), scale, block));
+    backward(step.state.w, in, {padded(rows.size()), b == 0, b + 1 == count}, gradient, block);
   }
   results_[size_t(group)] = result;
 }
 
 template <class T>
-ptrdiff_t NarrowPlan<T>::gather(const Batch<T>& batch, Range rows, const Block& block) const {
+ptrdiff_t NarrowPlan<T>::gather(const Batch<T>& batch, Range rows, const Rows& to,
+                                const Block& block) const {
   const Network<T>& net = this->net_;
   const Data<T>& data = *batch.data;
   const ptrdiff_t n = rows.size(), n_in = net.spec.sizes.front(), n_out = net.spec.sizes.back();
@@ -216,34 +228,34 @@ ptrdiff_t NarrowPlan<T>::gather(const Batch<T>& batch, Range rows, const Block& 
     x[i] =
         in_place ? reinterpret_cast<const T*>(data.row(row)) : block.read + i * net.layout.ld_input;
     if (data.y) y[i] = data.y + row * n_out;
-    if (data.weight) block.weight[i] = data.weight[row];
+    if (data.weight) to.weight[i] = data.weight[row];
   }
   // The last row fills the rest: nothing happens there that does not happen to a row of the batch.
   const ptrdiff_t all = padded(n);
   for (ptrdiff_t i = n; i < all; ++i) {
     x[i] = x[n - 1];
     y[i] = y[n - 1];
-    block.weight[i] = block.weight[n - 1];
+    to.weight[i] = to.weight[n - 1];
   }
-  const bool finite = net.kernels.take_rows(x, all, n_in, block.x, ld_);
+  const bool finite = net.kernels.take_rows(x, all, n_in, to.x, ld_);
   if (!finite && in_place) {
     for (ptrdiff_t i = 0; i < n && bad < 0; ++i)
       if (!all_finite(x[i], n_in)) bad = batch.row(rows.begin + i);
   }
   if (data.y) {
-    net.kernels.take_rows(y, all, n_out, block.target, ld_);
+    net.kernels.take_rows(y, all, n_out, to.target, ld_);
   } else {
-    for (ptrdiff_t j = 0; j < n_out; ++j) std::fill_n(block.target + j * ld_, all, T(0));
+    for (ptrdiff_t j = 0; j < n_out; ++j) std::fill_n(to.target + j * ld_, all, T(0));
     for (ptrdiff_t i = 0; i < n; ++i)
-      block.target[data.labels[batch.row(rows.begin + i)] * ld_ + i] = T(1);
+      to.target[data.labels[batch.row(rows.begin + i)] * ld_ + i] = T(1);
   }
   return bad;
 }
 
 template <class T>
-void NarrowPlan<T>::forward(const T* w, ptrdiff_t rows, const Block& block) const {
+void NarrowPlan<T>::forward(const T* w, const Rows& in, ptrdiff_t rows, const Block& block) const {
   const Network<T>& net = this->net_;
-  const T* input = block.x;
+  const T* input = in.x;
   for (size_t l = 0; l < net.depth(); ++l) {
     const Layer& layer = net.layout.layers[l];
     const auto& buffers = block.layers[l];
@@ -276,16 +288,17 @@ void NarrowPlan<T>::forward(const T* w, ptrdiff_t rows, const Block& block) cons
 }
 
 template <class T>
-Totals NarrowPlan<T>::loss(const Step<T>& step, ptrdiff_t rows, T scale, const Block& block) const {
+Totals NarrowPlan<T>::loss(const Step<T>& step, const Rows& in, ptrdiff_t rows, T scale,
+                           const Block& block) const {
   const Network<T>& net = this->net_;
   const Layer& layer = net.last();
   const auto& buffers = block.layers.back();
   UnitLoss<T> r;
   r.z = buffers.z;
   r.a = buffers.a;
-  r.target = block.target;
+  r.target = in.target;
   r.delta = buffers.d;
-  r.weight = step.batch.data->weight ? block.weight : nullptr;
+  r.weight = step.batch.data->weight ? in.weight : nullptr;
   r.scale = scale;
   r.rows = rows;
   r.cols = layer.n_out;
@@ -310,11 +323,12 @@ Totals NarrowPlan<T>::loss(const Step<T>& step, ptrdiff_t rows, T scale, const B
 }
 
 template <class T>
-void NarrowPlan<T>::backward(const T* w, Place place, T* gradient, const Block& block) const {
+void NarrowPlan<T>::backward(const T* w, const Rows& in, Place place, T* gradient,
+                             const Block& block) const {
   for (size_t l = this->net_.depth(); l-- > 0;) {
     derive(l, place, gradient, block);
     if (l > 0) propagate(l, w, place.rows, block);
-    layer_gradient(l, place, gradient, block);
+    layer_gradient(l, in, place, gradient, block);
   }
 }
 
@@ -360,10 +374,11 @@ void NarrowPlan<T>::propagate(size_t l, const T* w, ptrdiff_t rows, const Block&
 }
 
 template <class T>
-void NarrowPlan<T>::layer_gradient(size_t l, Place place, T* gradient, const Block& block) const {
+void NarrowPlan<T>::layer_gradient(size_t l, const Rows& in, Place place, T* gradient,
+                                   const Block& block) const {
   const Network<T>& net = this->net_;
   const Layer& layer = net.layout.layers[l];
-  const T* x = l ? block.layers[l - 1].a : block.x;
+  const T* x = l ? block.layers[l - 1].a : in.x;
   const T* d = block.layers[l].d;
   T* partial = block.layers[l].partial;
   if (!sums_rows_[l])

@@ -19,7 +19,7 @@ namespace mlpfast {
 template <class T>
 class NarrowPlan final : public Plan<T> {
  public:
-  NarrowPlan(const Network<T>& net, ptrdiff_t rows, int threads);
+  NarrowPlan(const Network<T>& net, ptrdiff_t rows, int threads, bool repeated);
   void step(const Team& team, const Step<T>& step) override;
 
  private:
@@ -33,11 +33,14 @@ class NarrowPlan final : public Plan<T> {
     };
     const T** rows;  // where the rows of x, then those of y begin
     T* read;         // rows of x that had to be converted (rows, ld_input)
-    T* x;            // (n_in, ld)
-    T* target;       // (n_out, ld)
-    T* weight;       // (rows,) sample weights
     T* by_row;       // deltas of one layer (rows, n_out padded)
     std::vector<Buffers> layers;
+  };
+  // What is read of a block of rows.
+  struct Rows {
+    T* x;       // (n_in, ld)
+    T* target;  // (n_out, ld)
+    T* weight;  // (rows,) sample weights
   };
   // What a group of rows leaves behind.
   struct GroupResult {
@@ -50,16 +53,18 @@ class NarrowPlan final : public Plan<T> {
     bool first, last;
   };
 
-  void run_group(const Step<T>& step, ptrdiff_t group, ptrdiff_t groups, T scale,
-                 const Block& block);
+  void run_group(const Team& team, const Step<T>& step, ptrdiff_t group, ptrdiff_t groups, T scale);
+  // Where block `b` of a group is read to: its own place where it is kept for the next step.
+  Rows place_of(ptrdiff_t group, ptrdiff_t b, const Team& team) const;
   // Reads some rows of the batch; returns the first that is not finite, or -1.
-  ptrdiff_t gather(const Batch<T>& batch, Range rows, const Block& block) const;
-  void forward(const T* w, ptrdiff_t rows, const Block& block) const;
-  Totals loss(const Step<T>& step, ptrdiff_t rows, T scale, const Block& block) const;
-  void backward(const T* w, Place place, T* gradient, const Block& block) const;
+  ptrdiff_t gather(const Batch<T>& batch, Range rows, const Rows& to, const Block& block) const;
+  void forward(const T* w, const Rows& in, ptrdiff_t rows, const Block& block) const;
+  Totals loss(const Step<T>& step, const Rows& in, ptrdiff_t rows, T scale,
+              const Block& block) const;
+  void backward(const T* w, const Rows& in, Place place, T* gradient, const Block& block) const;
   void derive(size_t l, Place place, T* gradient, const Block& block) const;
   void propagate(size_t l, const T* w, ptrdiff_t rows, const Block& block) const;
-  void layer_gradient(size_t l, Place place, T* gradient, const Block& block) const;
+  void layer_gradient(size_t l, const Rows& in, Place place, T* gradient, const Block& block) const;
   Range update_share(const Team& team) const;
   void combine_own(Range groups, ptrdiff_t done) const;
   void combine_rest(ptrdiff_t groups, int team_size, Range range) const;
@@ -69,6 +74,10 @@ class NarrowPlan final : public Plan<T> {
   ptrdiff_t row_step_;    // rows come in multiples of this
   ptrdiff_t block_rows_;  // most rows of a block
   ptrdiff_t ld_;
+  // Blocks of a group that each have a place to be read to, or 0 where each thread has one.
+  ptrdiff_t kept_blocks_ = 0;
+  T* places_;                    // of the rows that are read
+  ptrdiff_t place_size_;         // elements of one
   std::vector<bool> sums_rows_;  // per layer, how its weight gradient is computed
   std::vector<Block> blocks_;    // one a thread
   std::vector<GroupResult> results_;

@@ -49,15 +49,16 @@ void Plan<T>::take_first_bad(const ptrdiff_t* rows, size_t n) {
 }
 
 template <class T>
-std::unique_ptr<Plan<T>> make_plan(const Network<T>& net, ptrdiff_t rows, int threads, bool fused) {
+std::unique_ptr<Plan<T>> make_plan(const Network<T>& net, ptrdiff_t rows, int threads, bool fused,
+                                   bool repeated) {
   if (net.layout.n_params <= kNarrowParams && rows_fill_better(net, rows))
-    return std::make_unique<NarrowPlan<T>>(net, rows, threads);
+    return std::make_unique<NarrowPlan<T>>(net, rows, threads, repeated);
   return std::make_unique<WidePlan<T>>(net, rows, threads, fused);
 }
 
 #define MLPFAST_INSTANTIATE(T) \
   template class Plan<T>;      \
-  template std::unique_ptr<Plan<T>> make_plan(const Network<T>&, ptrdiff_t, int, bool);
+  template std::unique_ptr<Plan<T>> make_plan(const Network<T>&, ptrdiff_t, int, bool, bool);
 MLPFAST_INSTANTIATE(float)
 MLPFAST_INSTANTIATE(double)
 

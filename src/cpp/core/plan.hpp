@@ -71,8 +71,10 @@ class Plan {
   ptrdiff_t bad_row_ = -1;
 };
 
-// `fused`: every step will have an optimizer, so that a gradient need not be kept.
+// `fused`: every step will have an optimizer, so that a gradient need not be kept. `repeated`: the
+// steps of a run all have the same batch, so that what was read of it may be kept.
 template <class T>
-std::unique_ptr<Plan<T>> make_plan(const Network<T>& net, ptrdiff_t rows, int threads, bool fused);
+std::unique_ptr<Plan<T>> make_plan(const Network<T>& net, ptrdiff_t rows, int threads, bool fused,
+                                   bool repeated = false);
 
 }  // namespace mlpfast

@@ -51,8 +51,10 @@ RunResult Trainer<T>::run(const RunArgs<T>& args, T* flat) {
       tiny_ = std::make_unique<TinyPlan<T>>(*net_, rows, &optimizer_);
   } else {
     tiny_ = nullptr;
-    if (!plan_ || !plan_->fits(rows, args.threads))
-      plan_ = make_plan(*net_, rows, args.threads, true);
+    const bool repeats = !args.orders && rows == args.data.n;
+    if (!plan_ || !plan_->fits(rows, args.threads) || repeats != repeats_)
+      plan_ = make_plan(*net_, rows, args.threads, true, repeats);
+    repeats_ = repeats;
   }
 
   // With several epochs of a small net, a copy of the state to begin again from: a run is
@@ -111,6 +113,9 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
   const ptrdiff_t n = args.data.n;
   // Member 0 alone asks it.
   Watch watch(args.poll, net_->flops_training() * double(std::min(args.batch_size, n)));
+  // Every member begins the steps itself, and need not wait for another to have done so.
+  Optimizer<T> optimizer = optimizer_;
+  int64_t t = steps_;
 
   for (ptrdiff_t e = 0; e < epochs; ++e) {
     const double lr = args.learning_rates[e];
@@ -118,10 +123,7 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
     Totals sum;
     for (ptrdiff_t first = 0; first < n; first += args.batch_size) {
       const ptrdiff_t rows = std::min(args.batch_size, n - first);
-      // Member 0 prepares the step; after the sync all know of it, and all earlier updates are
-      // done.
-      if (leads) optimizer_.begin_step(++steps_, lr, args.l2);
-      team.sync();
+      optimizer.begin_step(++t, lr, args.l2);
       Step<T> step;
       step.batch = {&args.data, order, first, rows};
       if (first + rows < n)
@@ -131,12 +133,13 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
                      std::min(args.batch_size, n)};
       step.announced = e > 0 || first > 0;
       step.state = state_;
-      step.optimizer = &optimizer_;
+      step.optimizer = &optimizer;
       step.lr = lr;
       step.l2 = args.l2;
       step.want_metrics = args.want_metrics;
       plan_->step(team, step);
       if (leads) {
+        steps_ = t;
         sum.add(plan_->totals());
         if (plan_->bad_row() >= 0) {
           result.status = Status::bad_input;
@@ -146,9 +149,10 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
         } else if (watch.must_stop(1) && !(e + 1 == epochs && first + rows == n)) {
           result.status = Status::interrupted;
         }
+        // All have read the last answer: a team meets at least once within a step.
         go_on_ = result.status == Status::ok;
       }
-      team.sync();
+      team.sync();  // all updates are done
       if (!go_on_) {
         if (leads && result.status == Status::interrupted) result.totals.push_back(sum);
         return;

@@ -39,6 +39,7 @@ class Trainer {
   // Of the two plans one is in use, whichever suits the batches of a run.
   std::unique_ptr<Plan<T>> plan_;
   std::unique_ptr<TinyPlan<T>> tiny_;
+  bool repeats_ = false;  // whether plan_ was made for steps that all have the same batch
   std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
   std::atomic<bool> go_on_{true};  // written before a sync, read by all after it
   T* saved_ = nullptr;             // takes the weights after each epoch of a large net, or null

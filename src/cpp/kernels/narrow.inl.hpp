@@ -5,7 +5,7 @@
 // along the inputs; the other stride is ldw.
 template <class V, int MR, int NV, bool ByUnits>
 void unit_block(const typename V::T* w, ptrdiff_t ldw, const typename V::T* x, ptrdiff_t ld,
-                ptrdiff_t inputs, typename V::T* z, const typename V::T* bias, bool accumulate) {
+                ptrdiff_t inputs, typename V::T* z, const typename V::T* bias, bool onto) {
   V acc[MR][NV];
   MLPFAST_UNROLL(16)
   for (int i = 0; i < MR; ++i) {
@@ -22,11 +22,11 @@ void unit_block(const typename V::T* w, ptrdiff_t ldw, const typename V::T* x, p
     for (int i = 0; i < MR; ++i) {
       const V a = V::set(ByUnits ? w[p * ldw + i] : w[i * ldw + p]);
       MLPFAST_UNROLL(4)
-      for (int j = 0; j < NV; ++j) acc[i][j] = fma(a, row[j], acc[i][j]);
+      for (int j = 0; j < NV; ++j) accumulate(acc[i][j], a, row[j]);
     }
   }
   // Read at the end, not at the beginning, so that the addresses need not be kept in between.
-  if (accumulate) {
+  if (onto) {
     MLPFAST_UNROLL(16)
     for (int i = 0; i < MR; ++i) {
       MLPFAST_UNROLL(4)
@@ -125,7 +125,7 @@ void unit_gradient_tile(const UnitGradient<typename V::T>& g, ptrdiff_t i0, ptrd
     for (int i = 0; i < TI; ++i) {
       const V xi = V::load(x + (Full || i < here ? i : here - 1) * ld);
       MLPFAST_UNROLL(4)
-      for (int j = 0; j < TJ; ++j) acc[i * TJ + j] = fma(xi, dj[j], acc[i * TJ + j]);
+      for (int j = 0; j < TJ; ++j) accumulate(acc[i * TJ + j], xi, dj[j]);
     }
   }
   T local[V::lanes * V::lanes];
