@@ -6,9 +6,12 @@ import argparse
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
-from benchmarks import ceilings, machine, peers, report, workloads
+from benchmarks import ceilings, floors, machine, peers, plot, report, studies, workloads
 from benchmarks.contest import Entrant, Result, contest
+from benchmarks.probe import ProbeError
 from benchmarks.worker import ContestantError, Worker
 
 
@@ -24,12 +27,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--peers",
         metavar="A,B",
-        help="contestants, 'mlpfast' for its three backends, 'all' for every one there is "
-        "(default: all but torch-compile)",
+        help="contestants, 'mlpfast' for its three backends, 'all' for every one (default)",
     )
     parser.add_argument(
-        "--json", metavar="FILE", help="write all figures; a bare name goes to benchmarks/results/"
+        "--json",
+        metavar="FILE",
+        help="write all figures; a bare name goes to benchmarks/results/. The plots go beside it",
     )
+    parser.add_argument("--plots", metavar="FOLDER", type=Path, help="draw the plots there")
     parser.add_argument("--quick", action="store_true", help="shorter and less accurate")
     parser.add_argument("--list", action="store_true", help="list jobs and contestants and stop")
     parser.add_argument(
@@ -37,7 +42,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     options = parser.parse_args(arguments)
     try:
-        options.workload = workloads.select(options.workload)
+        options.workload, options.studies = studies.select(options.workload)
         options.peers = peers.select(options.peers)
     except ValueError as error:
         parser.error(str(error))
@@ -54,12 +59,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def listing() -> list[str]:
     """Return the lines of ``--list``."""
-    lines = ["workloads"]
+    lines = ["jobs"]
     lines += [f"  {w.name:<26}{w.title}" for w in workloads.WORKLOADS]
+    lines += [f"  {study.NAME:<26}{study.TITLE}" for study in studies.STUDIES]
     lines.append("contestants")
     for entry in peers.ENTRIES:
-        state = entry.missing() or ("installed" if entry.default else "installed, on request")
-        lines.append(f"  {entry.name:<26}{state}")
+        lines.append(f"  {entry.name:<26}{entry.missing() or 'installed'}")
     return lines
 
 
@@ -92,6 +97,32 @@ def main(arguments: list[str] | None = None) -> int:
     tops = ceilings.measure(cpus, seconds=0.005 if options.quick else 0.03)
     print("\n".join(ceilings.describe(tops)))
 
+    results, versions, missing = race(options, cpus, tops) if options.workload else ({}, {}, {})
+    found, failed = study(options, cpus)
+    judged = floors.floors({r.workload.name: r for r in results.values()})
+    for one in studies.STUDIES:
+        if one.NAME in found:
+            judged += one.floors(found[one.NAME])
+    print("\n" + "\n".join(floors.floor_lines(judged)))
+    everything: dict[str, Any] = {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": facts,
+        "ceilings": tops.as_dict(),
+        "versions": versions,
+        "missing": missing,
+        "workloads": [result.as_dict() for result in results.values()],
+        "studies": found,
+        "failed": failed,
+        "floor": [asdict(floor) for floor in judged],
+    }
+    write(options, everything)
+    return floors.check_status(judged) if options.check else 0
+
+
+def race(
+    options: argparse.Namespace, cpus: list[int], tops: ceilings.Ceilings
+) -> tuple[dict[str, Result], dict[str, str], dict[str, str]]:
+    """Let the contestants do the jobs; return the results, the versions, and who is missing."""
     entrants, missing = assemble(options.peers, cpus)
     versions: dict[str, str] = {}
     for entrant in entrants:
@@ -99,7 +130,6 @@ def main(arguments: list[str] | None = None) -> int:
     print("versions:", ", ".join(f"{k} {v}" for k, v in versions.items()))
     for name, reason in missing.items():
         print(f"missing: {name} ({reason})")
-
     results: dict[str, Result] = {}
     try:
         for workload in options.workload:
@@ -116,20 +146,41 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         for entrant in entrants:
             entrant.worker.close()
-    judged = report.floors(results)
-    print("\n" + "\n".join(report.floor_lines(judged)))
+    return results, versions, missing
+
+
+def study(options: argparse.Namespace, cpus: list[int]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Make the studies; return what they found, and why others could not be made."""
+    found: dict[str, Any] = {}
+    failed: dict[str, str] = {}
+    for one in options.studies:
+        progress(f"{one.NAME}: measuring")
+        try:
+            found[one.NAME] = one.run(cpus, options.quick)
+            lines = one.lines(found[one.NAME])
+        except (ProbeError, ContestantError) as error:
+            failed[one.NAME] = str(error)
+            lines = [f"{one.NAME}  {one.TITLE}", f"  not measured: {error}"]
+        progress("")
+        print("\n" + "\n".join(lines), flush=True)
+    return found, failed
+
+
+def write(options: argparse.Namespace, everything: dict[str, Any]) -> None:
+    """Write the JSON file and the plots that are asked for."""
+    folder, prefix = options.plots, ""
     if options.json:
-        everything = {
-            "when": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": facts,
-            "ceilings": tops.as_dict(),
-            "versions": versions,
-            "missing": missing,
-            "workloads": [result.as_dict() for result in results.values()],
-            "floor": [asdict(floor) for floor in judged],
-        }
-        print("written:", report.write_json(options.json, everything))
-    return report.check_status(judged) if options.check else 0
+        path = report.write_json(options.json, everything)
+        print("written:", path)
+        if folder is None:
+            folder, prefix = path.parent, f"{path.stem}-"
+    if folder is None:
+        return
+    try:
+        for path in plot.draw_all(everything, folder, prefix):
+            print("written:", path)
+    except ImportError:
+        print("no plots: matplotlib is not installed")
 
 
 def progress(line: str) -> None:

@@ -222,11 +222,15 @@ int main(int argc, char** argv) {
             buffers[t] = make_buffer(largest);
             return 0.0;
         }, 1);
-        for (size_t bytes = smallest; bytes <= largest; bytes *= 2) {
-            const double rate = all_threads(n, [&](int t, const std::function<void()>& b) {
-                return read_rate(buffers[t].get(), bytes, b);
-            });
-            std::printf("%s[%zu, %.6g]", bytes == smallest ? "" : ", ", bytes, rate);
+        // Powers of two and halfway between: a cache's edge lies close to one of them.
+        for (size_t power = smallest; power <= largest; power *= 2) {
+            for (size_t bytes : {power, power / 2 * 3}) {
+                if (bytes > largest) break;
+                const double rate = all_threads(n, [&](int t, const std::function<void()>& b) {
+                    return read_rate(buffers[t].get(), bytes, b);
+                }, 3);
+                std::printf("%s[%zu, %.6g]", bytes == smallest ? "" : ", ", bytes, rate);
+            }
         }
         std::printf("]}");
     }

@@ -45,10 +45,13 @@ class Result:
         Who was not timed, and why: the job is beyond it, its answer is wrong, or it failed.
     limit : Limit
         Of one unit.
+    work : (float, float)
+        Operations of one unit, and bytes that come from beyond the caches.
     """
 
     workload: Workload
     limit: limit.Limit
+    work: tuple[float, float] = (0.0, 0.0)
     timings: dict[str, Timing] = field(default_factory=dict)
     units: dict[str, int] = field(default_factory=dict)
     ours: set[str] = field(default_factory=set)
@@ -72,6 +75,8 @@ class Result:
         return {
             "workload": asdict(self.workload),
             "limit": asdict(self.limit) | {"total": self.limit.total},
+            "flops": self.work[0],
+            "bytes": self.work[1],
             "best_peer": peer[0] if peer else None,
             "excluded": self.excluded,
             "results": {
@@ -108,7 +113,11 @@ def contest(
     say : callable
         Told what is going on.
     """
-    result = Result(workload, limit.limit(workload, ceilings))
+    result = Result(
+        workload,
+        limit.limit(workload, ceilings),
+        limit.work(workload, ceilings.l2, ceilings.threads),
+    )
     ref = check.reference(workload)
     turns: dict[str, Callable[[], float]] = {}
     for entrant in entrants:

@@ -56,6 +56,17 @@ def flops_a_row(workload: Workload) -> int:
     return 3 * forward - first
 
 
+def work(workload: Workload, l2: int, threads: int) -> tuple[float, float]:
+    """Return the operations of a unit, and the bytes it must read or write beyond the caches.
+
+    For one row the bytes are those of the weights, from whatever cache they fit into.
+    """
+    flops = float(workload.rows * flops_a_row(workload))
+    if workload.rows == 1:
+        return flops, float(workload.n_params * workload.itemsize)
+    return flops, sum(beyond_caches(workload, l2, threads))
+
+
 def optimizer_cycles(workload: Workload, vector_bytes: int) -> float:
     """Return the cycles that one core takes to update one parameter."""
     lanes = vector_bytes / workload.itemsize
@@ -93,23 +104,35 @@ def limit(workload: Workload, ceilings: Ceilings) -> Limit:
     )
 
 
-def memory_seconds(w: Workload, rates: Rates, l2: int, threads: int) -> float:
-    """Return the time of what must come from beyond the second-level caches.
+def beyond_caches(w: Workload, l2: int, threads: int) -> tuple[float, float]:
+    """Return the bytes that must come from beyond the second-level caches: of rows, of state.
 
     Rows and targets are read once a unit. Of the parameters and moments, as much as the caches do
     not hold crosses over in each step: parameters are read in the forward pass, parameters and
     moments are read and written in the update. If all fits together, nothing does.
     """
-    data = w.rows * (w.sizes[0] + w.sizes[-1]) * w.itemsize
-    moments = MOMENTS[w.optimizer] if w.trains else 0
-    state = w.n_params * w.itemsize * (1 + moments)
+    data = float(w.rows * (w.sizes[0] + w.sizes[-1]) * w.itemsize)
+    state = state_bytes(w)
     cache = l2 * threads
     if data + state <= cache:
-        return 0.0
+        return 0.0, 0.0
+    moments = MOMENTS[w.optimizer] if w.trains else 0
+    crossing = w.n_params * w.itemsize * (1 + 2 * (1 + moments) if w.trains else 1)
     # A step's own rows pass through; they do not displace the state for good.
-    seconds = data / rates.bandwidth(data / threads) if data > cache or w.steps > 1 else 0.0
-    if state > cache:
-        crossing = w.n_params * w.itemsize * (1 + 2 * (1 + moments) if w.trains else 1)
-        outside = 1 - cache / state
-        seconds += w.steps * crossing * outside / rates.bandwidth(state / threads)
-    return seconds
+    return (
+        data if data > cache or w.steps > 1 else 0.0,
+        w.steps * crossing * max(0.0, 1 - cache / state),
+    )
+
+
+def state_bytes(w: Workload) -> int:
+    """Return the bytes of the parameters and, in training, of the optimizer's moments."""
+    return w.n_params * w.itemsize * (1 + (MOMENTS[w.optimizer] if w.trains else 0))
+
+
+def memory_seconds(w: Workload, rates: Rates, l2: int, threads: int) -> float:
+    """Return the time of what must come from beyond the second-level caches."""
+    data, state = beyond_caches(w, l2, threads)
+    whole = w.rows * (w.sizes[0] + w.sizes[-1]) * w.itemsize
+    seconds = data / rates.bandwidth(whole / threads)
+    return seconds + state / rates.bandwidth(state_bytes(w) / threads)

@@ -223,7 +223,7 @@ WORKLOADS: tuple[Workload, ...] = (
     ),
     Workload(
         name="X:float64",
-        title="the same in float64",
+        title="one step of XOR inside fit, 2-6-1 sigmoid, 4 rows, SGD, float64",
         sizes=(2, 6, 1),
         dtype="float64",
         **_XOR,  # type: ignore[arg-type]
@@ -246,21 +246,19 @@ WORKLOADS: tuple[Workload, ...] = (
 )
 
 
-def select(names: list[str]) -> list[Workload]:
-    """Return the named jobs, or those of the named groups; all of them for no names.
+def select(names: list[str], others: tuple[str, ...] = ()) -> list[Workload]:
+    """Return the named jobs, or those of the named groups.
 
     Raises
     ------
     ValueError
-        If a name is neither a job nor a group.
+        If a name is neither a job nor a group; the message names these and `others`.
     """
-    if not names:
-        return list(WORKLOADS)
     chosen: list[Workload] = []
     for name in names:
         found = [w for w in WORKLOADS if name in (w.name, w.group)]
         if not found:
-            known = ", ".join(dict.fromkeys(w.group for w in WORKLOADS))
+            known = ", ".join([*dict.fromkeys(w.group for w in WORKLOADS), *others])
             raise ValueError(f"workload must be one of {known}; got {name!r}")
         chosen += [w for w in found if w not in chosen]
     return chosen

@@ -16,7 +16,7 @@ if not (ROOT / "benchmarks" / "__main__.py").is_file():
     pytest.skip("the benchmarks are not part of this tree", allow_module_level=True)
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import check, limit, peers, report, timing, workloads  # noqa: E402
+from benchmarks import check, floors, limit, peers, report, studies, timing, workloads  # noqa: E402
 from benchmarks.ceilings import Ceilings, Rates, describe  # noqa: E402
 from benchmarks.contest import Result  # noqa: E402
 from benchmarks.data import flatten, make_job  # noqa: E402
@@ -57,9 +57,18 @@ def test_names_are_unique_and_groups_select():
     assert len(BY_NAME) == len(workloads.WORKLOADS)
     assert [w.name for w in workloads.select(["X"])] == ["X:float32", "X:float64"]
     assert [w.name for w in workloads.select(["P1:4-16-3", "P1"])] == ["P1:4-16-3", "P1:30-100-5"]
-    assert workloads.select([]) == list(workloads.WORKLOADS)
     with pytest.raises(ValueError, match="workload must be one of M, M-Adam, .*got 'Q'"):
         workloads.select(["Q"])
+
+
+def test_studies_are_selected_beside_the_jobs():
+    assert studies.select([]) == (list(workloads.WORKLOADS), list(studies.STUDIES))
+    jobs, chosen = studies.select(["G", "X", "MEM"])
+    assert [w.name for w in jobs] == ["X:float32", "X:float64"]
+    assert [study.NAME for study in chosen] == ["G", "MEM"]
+    assert studies.select(["TS"])[0] == []
+    with pytest.raises(ValueError, match="PB, G, TS, A, F, MEM; got 'Q'"):
+        studies.select(["Q"])
 
 
 @pytest.mark.parametrize("w", workloads.WORKLOADS, ids=lambda w: w.name)
@@ -67,7 +76,7 @@ def test_every_workload_is_a_net_that_mlpfast_accepts(w):
     spec = mlpfast.NetSpec(w.sizes, w.activations, w.loss, w.reduction, w.dtype)
     assert spec.n_params == w.n_params
     assert w.timed in ("epoch", "step", "predict")
-    assert w.unit in report._UNITS
+    assert w.unit in floors.UNITS
     # A step is a full batch; in an epoch the order matters.
     assert (w.batch < w.rows) == (w.timed == "epoch")
 
@@ -149,6 +158,20 @@ def test_parameters_beyond_the_caches_cross_in_every_step(ceilings):
     assert limit.limit(w, ceilings).memory == pytest.approx(expected)
 
 
+def test_work_is_the_numerator_of_the_limit(ceilings):
+    w = BY_NAME["M"]
+    flops, moved = limit.work(w, ceilings.l2, 2)
+    found = limit.limit(w, ceilings)
+    assert flops / ceilings.all.float32 == pytest.approx(found.arithmetic)
+    assert moved == 60_000 * 794 * 4
+    w = BY_NAME["M-Adam"]
+    state = w.n_params * 4 * 3
+    crossing = 469 * w.n_params * 4 * 7 * (1 - (2 << 20) / state)
+    assert limit.work(w, ceilings.l2, 2)[1] == pytest.approx(60_000 * 794 * 4 + crossing)
+    assert limit.work(BY_NAME["S"], ceilings.l2, 2)[1] == 0.0
+    assert limit.work(BY_NAME["P1:4-16-3"], ceilings.l2, 2) == (224.0, 4 * 131)
+
+
 def test_one_row_is_bound_by_reading_the_weights(ceilings):
     w = BY_NAME["P2:784-512-10"]
     found = limit.limit(w, ceilings)
@@ -169,6 +192,7 @@ def test_ceilings_of_two_measurements_are_the_higher_ones(ceilings):
     best = ceilings.one.best_of(slow)
     assert (best.float32, best.float64) == (100e9, 60e9)
     assert [rate for _, rate in best.read] == [200e9, 100e9, 50e9, 50e9]
+    assert slow.scaled(0.5).read[0][1] == 25e9
     busy = Ceilings(ceilings.one, ceilings.one, 2, 2e9, 64, 32 << 10, 1 << 20, "")
     assert "50 %" in describe(busy)[-1]
     assert len(describe(ceilings)) == len(describe(busy)) - 1
@@ -256,7 +280,7 @@ def test_wrong_answers_are_found(name):
 
 def made_up(name: str, ceilings: Ceilings, ours: set[str], **best: float) -> Result:
     timings = {k.replace("_", "-"): Timing((v, v)) for k, v in best.items()}
-    result = Result(BY_NAME[name], limit.limit(BY_NAME[name], ceilings), timings, ours=ours)
+    result = Result(BY_NAME[name], limit.limit(BY_NAME[name], ceilings), timings=timings, ours=ours)
     result.units = dict.fromkeys(timings, 1)
     return result
 
@@ -277,21 +301,55 @@ def test_table_and_ratios(ceilings):
     json.dumps(facts)
 
 
+def test_every_floor_is_of_a_job_that_exists():
+    assert {job for job, _, _ in floors.DEMANDS} == set(BY_NAME)
+
+
+def verdicts(results: dict[str, Result]) -> dict[str, bool | None]:
+    return {floor.demand: floor.met for floor in floors.floors(results)}
+
+
 def test_floors(ceilings):
+    limit_of_s = limit.limit(BY_NAME["S"], ceilings).total
+    p2 = limit.limit(BY_NAME["P2:784-512-10"], ceilings).total
+    # Best of a job, for mlpfast and others; who is Numba or a hand-written loop does not count
+    # where it should not.
     results = {
-        "M": made_up("M", ceilings, {"cpp"}, cpp=0.6, jax=0.6, torch=0.7),
+        "M": made_up("M", ceilings, {"cpp", "numba"}, cpp=0.3, numba=0.7, jax=0.6, torch=0.7),
+        "S": made_up("S", ceilings, {"cpp"}, cpp=1.3 * limit_of_s, jax=10 * limit_of_s),
         "E6": made_up("E6", ceilings, {"cpp"}, cpp=1e-6, numpy_loop=19e-6),
-        "P1:30-100-5": made_up("P1:30-100-5", ceilings, {"cpp", "numpy"}, cpp=2e-6, numpy=2e-5),
+        "X:float32": made_up("X:float32", ceilings, {"cpp"}, cpp=0.1e-6, numpy_loop=2e-7),
+        "P1:30-100-5": made_up("P1:30-100-5", ceilings, {"cpp", "numpy"}, cpp=1e-6, numpy=2e-5),
+        "P2:784-512-10": made_up("P2:784-512-10", ceilings, {"cpp"}, cpp=1.29 * p2 + 0.3e-6),
+        "T": made_up("T", ceilings, {"cpp"}, cpp=0.01, torch=0.2, torch_compile=0.14),
     }
-    judged = report.floors(results)
-    assert [floor.met for floor in judged] == [True, False, True]
-    assert report.check_status(judged) == 1
-    del results["E6"]
-    judged = report.floors(results)
-    assert [floor.met for floor in judged] == [True, None, True]
-    assert report.check_status(judged) == 0
-    assert report.check_status(report.floors({})) == 1
-    assert "not measured" in "\n".join(report.floor_lines(judged))
+    found = verdicts(results)
+    assert found["M: 2.0 x as fast as the best Python peer"] is True
+    assert found["M: Numba no slower than JAX"] is False
+    assert found["M: within 1.20 x the limit"] is (
+        1.2 * limit.limit(BY_NAME["M"], ceilings).total >= 0.3
+    )
+    assert found["S: within 1.4 x the limit"] is True
+    assert found["S: 8 x as fast as the best Python peer"] is False
+    assert found["S: Numba 2 x as fast as JAX"] is None
+    assert found["E6: 20 x as fast as the NumPy loop"] is False
+    assert found["X:float32: a step within 0.15 us"] is True
+    assert found["X:float64: a step within 0.15 us"] is None
+    assert found["P1:30-100-5: within 0.6 us"] is False
+    assert found["P2:784-512-10: 1.3 x the bandwidth limit + 0.3 us"] is True
+    assert found["T: 15 x as fast as PyTorch"] is False, "the faster way of PyTorch counts"
+    lines = "\n".join(floors.floor_lines(floors.floors(results)))
+    assert "NO   E6: 20 x" in lines
+    assert "mlpfast cpp 10.0 ms, torch-compile 140: 14.00 x as fast" in lines
+    assert f"{sum(met is None for met in found.values())} not measured" in lines
+
+
+def test_only_what_was_measured_decides_the_exit_code(ceilings):
+    results = {"X:float32": made_up("X:float32", ceilings, {"cpp"}, cpp=0.1e-6)}
+    assert floors.check_status(floors.floors(results)) == 0
+    results["X:float64"] = made_up("X:float64", ceilings, {"cpp"}, cpp=0.2e-6)
+    assert floors.check_status(floors.floors(results)) == 1
+    assert floors.check_status(floors.floors({})) == 1
 
 
 # ------------------------------------------------------------------ contestants and the command
@@ -300,8 +358,7 @@ def test_floors(ceilings):
 def test_peers_are_selected_by_name():
     names = [entry.name for entry in peers.select("numpy,mlpfast")]
     assert names == ["numpy", "cpp", "numba"]
-    assert "torch-compile" not in [entry.name for entry in peers.select(None)]
-    assert len(peers.select("all")) == len(peers.ENTRIES)
+    assert peers.select(None) == peers.select("all") == list(peers.ENTRIES)
     assert peers.find("cpp:avx2").argument == "cpp:avx2"
     with pytest.raises(ValueError, match="peers must be .*got 'tensorflow'"):
         peers.select("tensorflow")
@@ -347,7 +404,8 @@ def test_a_worker_of_an_absent_backend_fails_clearly():
 def test_list_names_every_job_and_contestant():
     done = run_benchmarks("--list")
     assert done.returncode == 0, done.stderr
-    for name in [*BY_NAME, *(entry.name for entry in peers.ENTRIES)]:
+    named = [entry.name for entry in peers.ENTRIES] + [study.NAME for study in studies.STUDIES]
+    for name in [*BY_NAME, *named]:
         assert name in done.stdout
 
 
@@ -373,4 +431,10 @@ def test_a_quick_run_gives_a_table_and_json(tmp_path):
     assert set(job["results"]) == {"numpy", "numba"}
     assert not job["excluded"]
     assert facts["ceilings"]["one"]["float32"] > 0
-    assert [floor["met"] for floor in facts["floor"]] == [None, None, None]
+    verdicts = {floor["demand"]: floor["met"] for floor in facts["floor"]}
+    assert verdicts.pop("X:float64: a step within 0.15 us") is not None
+    assert set(verdicts.values()) == {None}
+    assert facts["studies"] == facts["failed"] == {}
+    pytest.importorskip("matplotlib")
+    for plot in ("bars", "roofline"):
+        assert (tmp_path / f"figures-{plot}.svg").read_text().rstrip().endswith("</svg>")

@@ -14,7 +14,7 @@ from mlpfast.backends.base import Data
 from mlpfast.spec import LOSSES, REQUIRED_OUTPUT
 
 SIZES = st.sampled_from([1, 2, 3, 4, 5, 7, 8, 11, 13, 16, 17, 23, 31, 32, 33, 47, 64, 67])
-ROWS = st.sampled_from([1, 2, 3, 4, 5, 6, 7, 8, 13, 15, 16, 17, 29, 33, 61, 130])
+ROWS = st.sampled_from([1, 2, 3, 4, 5, 6, 7, 8, 13, 15, 16, 17, 29, 33, 61, 130, 397])
 HIDDEN = ["identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu"]
 HIDDEN += ["softmax", "exp"]
 POSITIVE = ["sigmoid", "softplus", "exp", "softmax"]
@@ -283,6 +283,60 @@ def test_a_row_alone_gives_what_it_gives_in_a_batch(sizes, n, output, backend, d
 
 # ---------------------------------------------------------------------------- threads
 
+MONITORED = [
+    ([5, 8, 3], "softmax", "categorical_crossentropy", 333),
+    ([5, 8, 1], "sigmoid", "binary_crossentropy", 150),
+    ([7, 40, 33], "identity", "mse", 20),
+    ([30, 64, 600], "softmax", "categorical_crossentropy", 65),
+]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("sizes", "output", "loss", "n"), MONITORED)
+def test_monitors_of_training(sizes, output, loss, n, weighted, backend, dtype):
+    rng = np.random.default_rng(n)
+    x, y = rng.standard_normal((n, sizes[0])), rng.random((n, sizes[-1]))
+    if loss == "categorical_crossentropy":
+        y = rng.integers(0, sizes[-1], n)
+    weight = rng.random(n) if weighted else None
+    reports = []
+    for name in ("numpy", backend):
+        net = mlpfast.MLP(sizes, "relu", output, loss, dtype=dtype, random_state=1, backend=name)
+        history = net.fit(
+            *(x, y),
+            batch_size=n,
+            sample_weight=weight,
+            metrics=("accuracy", "mse", "mae"),
+            optimizer=mlpfast.SGD(0.0001),
+        ).history
+        reports.append([history[k][0] for k in ("loss", "accuracy", "mse", "mae")])
+    close(np.array(reports[1]), np.array(reports[0]), dtype, 1e-4, 1e-10)
+
+
+@pytest.mark.parametrize(("n_out", "n"), [(3, 200), (3, 5), (40, 5), (40, 200)])
+def test_of_equal_outputs_the_first_counts(n_out, n, backend, dtype):
+    net = mlpfast.MLP(
+        *([4, 6, n_out], "relu", "softmax", "categorical_crossentropy"),
+        dtype=dtype,
+        backend=backend,
+    )
+    for w in net.weights:
+        w[...] = 0
+    labels = np.arange(n) % n_out
+    history = net.fit(np.ones((n, 4)), labels, batch_size=n).history
+    assert history["accuracy"][0] == pytest.approx(np.mean(labels == 0))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(("sizes", "n", "row"), [([3, 5, 2], 300, 173), ([40, 300, 2], 30, 29)])
+def test_the_first_row_that_is_not_finite_is_named(sizes, n, row, bad, backend, dtype):
+    x = np.ones((n, sizes[0]), dtype)
+    x[row, -1] = bad
+    net = mlpfast.MLP(sizes, dtype=dtype, random_state=0, backend=backend)
+    with pytest.raises(ValueError, match=rf"\b{row}\b"):
+        net.fit(x, np.ones((n, 2), dtype), batch_size=n)
+
+
 THREADED = {
     "wide": ([300, 260, 130, 10], "relu", "softmax", "categorical_crossentropy", 500, 128, 2),
     # Layers with fewer inputs than there are threads.
@@ -290,6 +344,10 @@ THREADED = {
     "two units": ([1200, 2, 32, 1200], "tanh", "identity", "mse", 150, 50, 2),
     "narrow": ([4, 32, 16, 4], "tanh", "identity", "mse", 9973, 9973, 5),
     "narrow, uneven": ([3, 7, 1], "gelu", "sigmoid", "binary_crossentropy", 3001, 1000, 3),
+    "narrow, several groups": (
+        *([30, 128, 64, 1], "relu", "sigmoid", "binary_crossentropy"),
+        *(700, 330, 3),
+    ),
     "xor": ([2, 5, 1], "sigmoid", "sigmoid", "squared_error", 4, 4, 300),
 }
 

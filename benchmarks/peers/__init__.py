@@ -25,8 +25,6 @@ class Entry:
         Passed to `make`: a backend's name.
     ours : bool
         Whether it is mlpfast itself, which is not a peer of itself.
-    default : bool
-        Whether it runs unless named.
     """
 
     name: str
@@ -34,7 +32,6 @@ class Entry:
     needs: tuple[str, ...]
     argument: str = ""
     ours: bool = False
-    default: bool = True
 
     def missing(self) -> str | None:
         """Return why the contestant cannot run here, None if it can (as far as seen from here)."""
@@ -60,7 +57,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("numpy", "ours", ("mlpfast",), "numpy", ours=True),
     Entry("numpy-loop", "numpy_loop", ("numpy",)),
     Entry("torch", "torch_eager", ("torch",)),
-    Entry("torch-compile", "torch_compiled", ("torch",), default=False),
+    Entry("torch-compile", "torch_compiled", ("torch",)),
     Entry("jax", "jax_scan", ("jax",)),
     Entry("keras-jax", "keras_fit", ("keras", "jax"), "jax"),
     Entry("keras-torch", "keras_fit", ("keras", "torch"), "torch"),
@@ -87,9 +84,9 @@ def find(name: str) -> Entry:
 
 
 def select(names: str | None) -> list[Entry]:
-    """Return the contestants of a comma-separated list; None gives those that run by default."""
+    """Return the contestants of a comma-separated list; None gives all."""
     if names is None:
-        return [entry for entry in ENTRIES if entry.default]
+        return list(ENTRIES)
     chosen: list[Entry] = []
     for name in filter(None, (part.strip() for part in names.split(","))):
         group = {"all": list(ENTRIES), "mlpfast": [e for e in ENTRIES if e.ours]}

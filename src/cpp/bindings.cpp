@@ -8,6 +8,7 @@
 #include "core/layer.hpp"
 #include "core/runner.hpp"
 #include "core/trainer.hpp"
+#include "fast_gradient.hpp"
 #include "fast_predict.hpp"
 #include "isa/dispatch.hpp"
 
@@ -124,7 +125,7 @@ struct SignalCheck {
 template <class T>
 py::tuple run_trainer(Trainer<T>& trainer, In<T>& params, const py::array& x, const py::array& y,
                       const MaybeIn<T>& weight, double scale, const MaybeIn<int64_t>& orders,
-                      const std::vector<double>& learning_rates, ptrdiff_t batch_size, double l2,
+                      const In<double>& learning_rates, ptrdiff_t batch_size, double l2,
                       bool want_metrics, int threads, const In<uint8_t>& stop, bool check_signals) {
   RunArgs<T> args;
   args.data = data_of<T>(x, y, weight, scale);
@@ -163,7 +164,16 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
       .def(
           "fast_predict",
           [](std::shared_ptr<Net> net, In<T> params) {
-            return FastPredict<T>::make(std::move(net), std::move(params));
+            return FastCall<FastPredict<T>, 2>::make(
+                new FastPredict<T>(std::move(net), std::move(params)), "predict");
+          },
+          "params"_a.noconvert())
+      .def(
+          "fast_gradient",
+          [](std::shared_ptr<Net> net, In<T> params) -> py::object {
+            if (!TinyPlan<T>::suits(*net, 1)) return py::none();
+            return FastCall<FastGradient<T>, 4>::make(
+                new FastGradient<T>(std::move(net), std::move(params)), "loss_and_grad");
           },
           "params"_a.noconvert())
       .def(
@@ -226,9 +236,9 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
            "network"_a, "rule"_a, py::kw_only(), "momentum"_a = 0.0, "nesterov"_a = false,
            "beta_1"_a = 0.0, "beta_2"_a = 0.0, "epsilon"_a = 0.0, "weight_decay"_a = 0.0)
       .def("run", &run_trainer<T>, "params"_a.noconvert(), "x"_a.noconvert(), "y"_a.noconvert(),
-           "weight"_a.noconvert(), "scale"_a, "orders"_a.noconvert(), "learning_rates"_a,
-           "batch_size"_a, "l2"_a, "want_metrics"_a, "threads"_a, "stop"_a.noconvert(),
-           "check_signals"_a)
+           "weight"_a.noconvert(), "scale"_a, "orders"_a.noconvert(),
+           "learning_rates"_a.noconvert(), "batch_size"_a, "l2"_a, "want_metrics"_a, "threads"_a,
+           "stop"_a.noconvert(), "check_signals"_a)
       .def_property_readonly("steps", &Trainer<T>::steps)
       .def(
           "get_moments",

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from mlpfast.model import MLP
 
 
+_SCHEDULES = (StepDecay, ExponentialDecay, CosineDecay, ReduceOnPlateau)
+
+
 class Callback:
     """Base of the callbacks; override what you need."""
 
@@ -64,7 +67,7 @@ def as_callback(callback: Callback | Callable[..., Any]) -> Callback:
     """Return `callback` itself, or a plain function wrapped as an ``on_epoch_end``."""
     if isinstance(callback, Callback):
         return callback
-    if isinstance(callback, StepDecay | ExponentialDecay | CosineDecay | ReduceOnPlateau):
+    if isinstance(callback, _SCHEDULES):
         raise TypeError(
             "callbacks must not hold a learning-rate schedule; pass it as the optimizer's "
             f"learning rate, such as mlpfast.Adam({type(callback).__name__}(...))"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mlpfast import backends, training
-from mlpfast.backends.base import Array, Data, Trainer
+from mlpfast.backends.base import Array, Data, Trainer, no_fast_gradient
 from mlpfast.callbacks import Callback
 from mlpfast.history import History, check_metrics, summarize
 from mlpfast.initializers import assign, initialize, random_source
@@ -104,6 +104,9 @@ class MLP:
         self._backend = backends.resolve(backend)
         self._params = _aligned(spec.n_params, spec.dtype)
         self._fast_predict = self._backend.fast_predict(spec, self._params)
+        self._fast_gradient = (
+            self._backend.fast_gradient(spec, self._params) if spec.trainable else no_fast_gradient
+        )
         self._trainer: Trainer | None = None
         self._optimizer: Optimizer | None = None
 
@@ -232,7 +235,13 @@ class MLP:
         return outputs
 
     def loss_and_grad(
-        self, X: Any, Y: Any, sample_weight: Any = None, *, input_scale: float = 1.0
+        self,
+        X: Any,
+        Y: Any,
+        sample_weight: Any = None,
+        *,
+        input_scale: float = 1.0,
+        out: Array | None = None,
     ) -> tuple[float, Array]:
         """Return the loss on all of X and its gradient by the parameters.
 
@@ -242,17 +251,34 @@ class MLP:
         Y : (n, n_out) array, (n,) if n_out is 1, or (n,) class labels
         sample_weight : (n,) array, optional
         input_scale : float, default 1
+        out : (n_params,) array of the net's dtype, optional
+            Where to write the gradient.
 
         Returns
         -------
         loss : float
         grad : (n_params,) array
-            In the layout of `params`.
+            In the layout of `params`; `out` if that was given.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument does not fit the net.
         """
+        if input_scale == 1.0:
+            result: tuple[float, Array] = self._fast_gradient(X, Y, sample_weight, out)
+            if result is not NotImplemented:
+                return result
         self._check_trainable()
         data = check_data(self.spec, X, Y, sample_weight, input_scale)
-        grad = np.empty(self.spec.n_params, self.spec.dtype)
-        return self._backend.loss_and_grad(self.spec, self._params, data, grad), grad
+        if out is None:
+            out = np.empty_like(self._params)
+        else:
+            check_out("out", out, self._params.shape, self._params.dtype)
+            others = (data.x, data.y, data.sample_weight, self._params)
+            if any(a is not None and np.may_share_memory(out, a) for a in others):
+                raise ValueError("out must not share memory with the data or the net's parameters")
+        return self._backend.loss_and_grad(self.spec, self._params, data, out), out
 
     def evaluate(
         self,
@@ -373,6 +399,8 @@ class MLP:
         self._trainer = self._optimizer = None
 
     def _trainer_for(self, optimizer: Optimizer) -> Trainer:
+        if self._trainer is not None and self._optimizer is optimizer:
+            return self._trainer
         if (
             self._trainer is None
             or self._optimizer is None

@@ -10,6 +10,7 @@ import math
 import numbers
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import cache, cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -81,7 +82,9 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> str:
 
 def check_int(name: str, value: object, minimum: int) -> int:
     """Return `value` as an int if it is an integer of at least `minimum`."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
+    if type(value) is int:
+        pass  # the short way for what nearly everybody gives
+    elif isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an integer, got {value!r} ({type(value).__name__})")
     if value < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {value}")
@@ -98,7 +101,9 @@ def check_real(
     open_high: bool = False,
 ) -> float:
     """Return `value` as a float if it is a finite real number in the interval low..high."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+    if type(value) is float:
+        pass
+    elif isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {value!r} ({type(value).__name__})")
     number = float(value)
     below = number <= low if open_low else number < low
@@ -274,7 +279,7 @@ class Optimizer:
         """Name of the rule, as `fit` takes it."""
         return type(self).__name__.lower()
 
-    @property
+    @cached_property
     def rule(self) -> tuple[Any, ...]:
         """All but the learning rate: two optimizers with one rule can share their moments."""
         rest = (getattr(self, f.name) for f in fields(self) if f.name != "learning_rate")
@@ -372,12 +377,17 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 }
 
 
+@cache
+def _default(name: str) -> Optimizer:
+    return OPTIMIZERS[name]()  # type: ignore[call-arg]
+
+
 def check_optimizer(optimizer: str | Optimizer) -> Optimizer:
     """Return the optimizer that a name or an instance stands for."""
     if isinstance(optimizer, Optimizer):
         return optimizer
     if isinstance(optimizer, str):
-        return OPTIMIZERS[check_choice("optimizer", optimizer.lower(), tuple(OPTIMIZERS))]()  # type: ignore[call-arg]
+        return _default(check_choice("optimizer", optimizer.lower(), tuple(OPTIMIZERS)))
     raise TypeError(
         "optimizer must be a name or an instance of mlpfast.SGD, Adam, AdamW or RMSprop, got "
         f"{type(optimizer).__name__}"

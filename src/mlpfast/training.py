@@ -5,8 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -26,37 +25,47 @@ if TYPE_CHECKING:
 # the state to fall back to; larger nets gain nothing from it.
 _SMALL_NET = 16384
 _ORDER_ENTRIES = 1 << 17
-_EPOCHS_A_CALL = 1 << 16
+# Enough to forget the cost of a call, few enough that what goes in and comes out stays in the cache
+# and does not ask the system for memory.
+_EPOCHS_A_CALL = 1 << 11
+
+# The functions of `signal` look enumerations up around those of the C module, which takes a good
+# part of a short fit.
+try:
+    from _signal import getsignal as _getsignal
+    from _signal import signal as _set_signal
+except ImportError:  # another Python than CPython
+    _getsignal, _set_signal = signal.getsignal, signal.signal
+_SIGINT = int(signal.SIGINT)
 
 
 class TrainingDiverged(ArithmeticError):
     """The loss or a weight became NaN or infinite; the net keeps its last good weights."""
 
 
-@contextmanager
-def interruptible() -> Iterator[Array]:
+class interruptible:  # noqa: N801 (a context manager, used like a function)
     """Let Ctrl-C set a flag, which backends look at between batches, instead of raising anywhere.
 
     Only in the main thread, and only where the handler is Python's own: a program that handles
-    SIGINT itself keeps its handler.
+    SIGINT itself keeps its handler. Entering gives the flag, a (1,) uint8 array.
     """
-    stop = np.zeros(1, np.uint8)
-    ours = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    )
-    if not ours:
-        yield stop
-        return
 
-    def on_interrupt(_number: int, _frame: FrameType | None) -> None:
-        stop[0] = 1
+    def __enter__(self) -> Array:
+        self._stop = np.zeros(1, np.uint8)
+        self._ours = (
+            threading.current_thread() is threading.main_thread()
+            and _getsignal(_SIGINT) is signal.default_int_handler
+        )
+        if self._ours:
+            _set_signal(_SIGINT, self._on_interrupt)
+        return self._stop
 
-    signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    def _on_interrupt(self, _number: int, _frame: FrameType | None) -> None:
+        self._stop[0] = 1
+
+    def __exit__(self, *_error: object) -> None:
+        if self._ours:
+            _set_signal(_SIGINT, signal.default_int_handler)
 
 
 def fit(
@@ -106,13 +115,13 @@ def fit(
             for watcher in watchers:
                 begun.append(watcher)
                 watcher.on_train_begin(net)
-            while len(history.epoch) < epochs and history.stop_reason == "finished" and not stop[0]:
-                first = len(history.epoch)
+            while history.n_epochs < epochs and history.stop_reason == "finished" and not stop[0]:
+                first = history.n_epochs
                 count = min(block, epochs - first)
                 report = trainer.run(
                     data,
                     _orders(net._rng, count, n) if shuffled else None,
-                    [optimizer.learning_rate_at(first + i) for i in range(count)],
+                    _rates(optimizer, first, count),
                     batch_size,
                     l2=l2,
                     want_metrics=bool(metrics),
@@ -151,9 +160,16 @@ def _epochs_a_call(spec: NetSpec, shuffled_rows: int) -> int:
     return max(1, _ORDER_ENTRIES // shuffled_rows) if shuffled_rows else _EPOCHS_A_CALL
 
 
+def _rates(optimizer: Optimizer, first: int, count: int) -> Array:
+    """Return the learning rates of some epochs."""
+    if not callable(optimizer.learning_rate):
+        return np.full(count, float(optimizer.learning_rate))
+    return np.array([optimizer.learning_rate_at(first + i) for i in range(count)])
+
+
 def _orders(rng: Any, epochs: int, n: int) -> Array:
     if epochs == 1:
-        return rng.permutation(n)[None].astype(np.int64, copy=False)
+        return np.asarray(rng.permutation(n)[None], np.int64)
     return np.stack([rng.permutation(n) for _ in range(epochs)]).astype(np.int64, copy=False)
 
 
@@ -172,7 +188,7 @@ def _take_in(
         net.reset_optimizer()  # its moments may hold the same infinities
         if on_bad == "raise":
             raise TrainingDiverged(
-                f"the loss or the weights became NaN or infinite in epoch {len(history.epoch)}; "
+                f"the loss or the weights became NaN or infinite in epoch {history.n_epochs}; "
                 "the net keeps its weights from before that epoch. Try a smaller learning rate "
                 "or scaled inputs, or on_nonfinite='stop' to stop without an error"
             )
@@ -193,7 +209,7 @@ def _logs(
 def _interrupted(history: History) -> None:
     history.stop_reason = "interrupted"
     warnings.warn(
-        f"training was interrupted in epoch {max(len(history.epoch) - 1, 0)}; "
+        f"training was interrupted in epoch {max(history.n_epochs - 1, 0)}; "
         "the net keeps the weights it had reached",
         RuntimeWarning,
         stacklevel=4,

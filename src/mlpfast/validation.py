@@ -10,6 +10,7 @@ from mlpfast.backends.base import Array, Data
 from mlpfast.spec import NetSpec, check_real
 
 _CHUNK_ROWS = 65536
+_SHORT = 4096
 
 
 def as_array(name: str, value: Any) -> Array:
@@ -37,6 +38,9 @@ def check_finite(name: str, value: Array) -> None:
     """Raise a ValueError that names the first entry which is NaN or infinite."""
     if value.dtype.kind != "f":
         return
+    # Of the ways to look at a short array this one costs least.
+    if value.size <= _SHORT and np.count_nonzero(np.isfinite(value)) == value.size:
+        return
     for first in range(0, len(value), _CHUNK_ROWS):
         part = value[first : first + _CHUNK_ROWS]
         # A sum is finite unless an entry is not (or the sum overflows): look closer only then.
@@ -51,6 +55,8 @@ def check_finite(name: str, value: Array) -> None:
 def as_finite(name: str, value: Array, dtype: Any) -> Array:
     """Return `value` C-contiguous in `dtype`, every entry finite in it."""
     check_finite(name, value)
+    if value.dtype == dtype and value.flags.c_contiguous:
+        return value
     with np.errstate(over="ignore"):
         converted = np.ascontiguousarray(value, dtype=dtype)
     if not np.isfinite(converted).all():

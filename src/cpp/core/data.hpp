@@ -7,8 +7,6 @@
 
 namespace mlpfast {
 
-enum class InputType { f32, f64, u8 };
-
 // The input type of a net's own dtype.
 template <class T>
 constexpr InputType own_type();
@@ -43,6 +41,25 @@ struct Batch {
   ptrdiff_t first = 0, rows = 0;
 
   ptrdiff_t row(ptrdiff_t i) const { return order ? ptrdiff_t(order[first + i]) : first + i; }
+  // Bytes of so many columns of a row.
+  ptrdiff_t bytes(ptrdiff_t cols) const {
+    constexpr ptrdiff_t size[] = {sizeof(float), sizeof(double), sizeof(uint8_t)};
+    return cols * size[int(data->x_type)];
+  }
+  // Columns from `col` on, `cols` of them, of some rows: where they are and how they are read.
+  Gather<T> gather(Range part, ptrdiff_t col, ptrdiff_t cols) const {
+    Gather<T> g{};
+    g.x = data->x + bytes(col);
+    g.stride = data->x_stride;
+    if (order)
+      g.order = order + first + part.begin;
+    else
+      g.x += (first + part.begin) * g.stride;
+    g.rows = part.size();
+    g.cols = cols;
+    g.scale = data->scale;
+    return g;
+  }
   // Factor that makes the reduced loss of a summed one; 0 where all weights are 0.
   double scale(bool mean) const {
     if (!mean) return 1.0;
@@ -52,21 +69,6 @@ struct Batch {
     return weight > 0 ? 1.0 / weight : 0.0;
   }
 };
-
-// Writes row i of x, times the scale; returns whether it is finite.
-template <class T>
-bool read_row(const Kernels<T>& kernels, const Data<T>& data, ptrdiff_t i, T* to, ptrdiff_t n) {
-  const char* from = data.row(i);
-  switch (data.x_type) {
-    case InputType::f32:
-      return kernels.convert_f32(reinterpret_cast<const float*>(from), to, n, data.scale);
-    case InputType::f64:
-      return kernels.convert_f64(reinterpret_cast<const double*>(from), to, n, data.scale);
-    case InputType::u8:
-      return kernels.convert_u8(reinterpret_cast<const uint8_t*>(from), to, n, data.scale);
-  }
-  return false;
-}
 
 // Writes the targets of row i, n_out of them.
 template <class T>

@@ -55,8 +55,9 @@ void layer_forward(const Kernels<T>& kernels, const LayerArrays<T>& layer, T* ou
     Arena arena;
     const auto offsets = net.reserve(arena, layer.n, false);
     arena.commit();
-    const Workspace<T> ws = net.bind(arena, offsets, false);
-    net.forward(0, {layer.w, layer.b, 1, layer.n_out}, layer.x, layer.n_in, {0, layer.n},
+    const Workspace<T> ws = net.bind(arena, offsets, layer.n, false);
+    net.forward(0, {layer.w, layer.b, 1, layer.n_out}, layer.x,
+                {layer.n_in, kernels.tile, kernels.tile}, {0, layer.n},
                 {0, ptrdiff_t(net.last().panels.size())}, ws);
     copy_rows(ws.layers[0].a, net.last().ld, out, layer.n_out, layer.n, layer.n_out);
     return;
@@ -87,7 +88,7 @@ void layer_backward(const Kernels<T>& kernels, const LayerArrays<T>& layer, cons
   const ptrdiff_t strips_at = arena.reserve_array<T>(dx ? shape.in_padded * shape.out_padded : 0);
   const ptrdiff_t gradient_at = arena.reserve_array<T>(net.layout.packed_size);
   arena.commit();
-  const Workspace<T> ws = net.bind(arena, offsets, true);
+  const Workspace<T> ws = net.bind(arena, offsets, block, true);
   const auto& below = ws.layers[0];
   const auto& own = ws.layers[1];
   T* strips = arena.at<T>(strips_at);

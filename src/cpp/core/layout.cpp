@@ -1,16 +1,18 @@
 // Cuts the layers into panels and moves parameters between the two layouts.
 #include "layout.hpp"
 
+#include <algorithm>
+
 namespace mlpfast {
 namespace {
 
 // Panels of nearly the same width: 80 columns become 48 and 32 rather than 64 and 16.
-std::vector<Panel> cut(ptrdiff_t padded, ptrdiff_t lanes, ptrdiff_t panel) {
-  const ptrdiff_t vectors = padded / lanes, count = (padded + panel - 1) / panel;
+std::vector<Panel> cut(ptrdiff_t padded, ptrdiff_t tile, ptrdiff_t panel) {
+  const ptrdiff_t tiles = (padded + tile - 1) / tile, count = (padded + panel - 1) / panel;
   std::vector<Panel> panels;
   for (ptrdiff_t i = 0; i < count; ++i) {
-    const Range r = share(vectors, i, count);
-    panels.push_back({r.begin * lanes, r.size() * lanes});
+    const Range r = share(tiles, i, count);
+    panels.push_back({r.begin * tile, std::min(r.end * tile, padded) - r.begin * tile});
   }
   return panels;
 }
@@ -23,7 +25,8 @@ ptrdiff_t leading_dimension(ptrdiff_t n, ptrdiff_t element_bytes) {
 
 }  // namespace
 
-Layout::Layout(const NetSpec& spec, ptrdiff_t lanes, ptrdiff_t panel, ptrdiff_t element_bytes) {
+Layout::Layout(const NetSpec& spec, ptrdiff_t lanes, ptrdiff_t tile, ptrdiff_t panel,
+               ptrdiff_t element_bytes) {
   const Activation last = spec.activations.back();
   loss_from_logits = (spec.loss == Loss::binary_crossentropy && last == Activation::sigmoid) ||
                      (spec.loss == Loss::categorical_crossentropy && last == Activation::softmax) ||
@@ -44,8 +47,8 @@ Layout::Layout(const NetSpec& spec, ptrdiff_t lanes, ptrdiff_t panel, ptrdiff_t 
     layer.packed_b = packed_size;
     packed_size += layer.out_padded;
     layer.ld = leading_dimension(layer.n_out, element_bytes);
-    layer.panels = cut(layer.out_padded, lanes, panel);
-    layer.strips = cut(layer.in_padded, lanes, panel);
+    layer.panels = cut(layer.out_padded, tile, panel);
+    layer.strips = cut(layer.in_padded, tile, panel);
     layer.activation = spec.activations[l];
     layer.keeps_z = layer.activation == Activation::silu || layer.activation == Activation::gelu ||
                     (l + 2 == spec.sizes.size() && loss_from_logits);

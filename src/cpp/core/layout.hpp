@@ -13,7 +13,7 @@
 namespace mlpfast {
 
 struct Panel {
-  ptrdiff_t col, width;  // width is padded
+  ptrdiff_t col, width;  // col begins a tile, width is padded
 };
 
 struct Layer {
@@ -35,7 +35,8 @@ struct Layout {
   ptrdiff_t packed_size = 0;
   bool loss_from_logits = false;
 
-  Layout(const NetSpec& spec, ptrdiff_t lanes, ptrdiff_t panel, ptrdiff_t element_bytes);
+  Layout(const NetSpec& spec, ptrdiff_t lanes, ptrdiff_t tile, ptrdiff_t panel,
+         ptrdiff_t element_bytes);
 };
 
 // Weights as the kernels read them, packed or straight from the flat buffer.

@@ -1,121 +1,396 @@
-// Rows in groups, groups in blocks: gradients of small nets.
+// Rows in groups, groups in unit-major blocks: gradients of small nets.
 #include "narrow_plan.hpp"
 
 #include <algorithm>
+
+#include "../isa/prefetch.hpp"
 
 namespace mlpfast {
 namespace {
 
 constexpr ptrdiff_t kGroupRows = 64;
 constexpr ptrdiff_t kMaxGroups = 16;
-// Buffers of a block of rows: a small part of the L2 cache.
-constexpr ptrdiff_t kBlockBytes = 131072;
+// Buffers of a block of rows.
+constexpr ptrdiff_t kBlockBytes = 65536;
+constexpr ptrdiff_t kMostBlockRows = 128;
+// Sums of a layer's weight gradient that wait for the next block.
+constexpr ptrdiff_t kPartialBytes = 24576;
+// Parameters that are combined, then updated, before the next.
+constexpr ptrdiff_t kUpdateSpan = 1024;
 
 ptrdiff_t groups_of(ptrdiff_t rows) {
   return std::clamp<ptrdiff_t>(rows / kGroupRows, 1, kMaxGroups);
+}
+
+// Of the two ways to a weight gradient, whether the one with rows in the lanes takes fewer
+// instructions: it adds up a vector at the end of each sum, three instructions, or one if the
+// vector is kept for the next block; the other fills vectors with outputs and has to transpose the
+// deltas, a third of an instruction each.
+bool rows_fill_better(const Layer& layer, ptrdiff_t rows, ptrdiff_t lanes, bool keeps) {
+  const double in_lanes =
+      double(layer.n_in * layer.n_out) * (double(rows) / double(lanes) + (keeps ? 1 : 3));
+  const double by_units = double(rows) * (double(layer.n_in * layer.out_padded) / double(lanes) +
+                                          double(layer.n_out) / 3);
+  return in_lanes < by_units;
 }
 
 }  // namespace
 
 template <class T>
 NarrowPlan<T>::NarrowPlan(const Network<T>& net, ptrdiff_t rows, int threads)
-    : Plan<T>(net, rows, threads) {
+    : Plan<T>(net, rows, threads), row_step_(std::max(net.kernels.lanes, 4)) {
   const Layout& layout = net.layout;
   Arena& arena = this->arena_;
-  const ptrdiff_t groups = groups_of(rows);
+  const ptrdiff_t groups = groups_of(rows), line = kCacheLine / ptrdiff_t(sizeof(T));
   this->team_size_ = std::min(this->team_size_, int(groups));
-  block_rows_ = std::min((rows + groups - 1) / groups,
-                         std::clamp<ptrdiff_t>(kBlockBytes / net.row_bytes(true), 16, 128));
-  std::vector<std::vector<ptrdiff_t>> workspaces;
-  for (int i = 0; i < this->team_size_; ++i)
-    workspaces.push_back(net.reserve(arena, block_rows_, true));
+  const ptrdiff_t most = padded((rows + groups - 1) / groups) + (groups > 1 ? row_step_ : 0);
+  block_rows_ = std::min(
+      most, padded(std::clamp<ptrdiff_t>(128, net.kernels.panel,
+                                         std::max<ptrdiff_t>(kMostBlockRows, net.kernels.panel))));
+  // An odd number of cache lines, so that units do not fall on the same sets of the cache.
+  ld_ = (round_up(block_rows_, line) / line | 1) * line;
+
+  std::vector<std::vector<ptrdiff_t>> offsets(size_t(this->team_size_));
+  std::vector<ptrdiff_t> partials;
+  ptrdiff_t widest = 0;
+  for (const Layer& layer : layout.layers) {
+    widest = std::max(widest, layer.out_padded);
+    const ptrdiff_t lanes = net.kernels.lanes;
+    const ptrdiff_t partial = round_up(layer.n_in, lanes) * layer.n_out * lanes;
+    const bool keeps = block_rows_ < most && partial * ptrdiff_t(sizeof(T)) <= kPartialBytes;
+    sums_rows_.push_back(rows_fill_better(layer, block_rows_, lanes, keeps));
+    partials.push_back(sums_rows_.back() && keeps ? partial : 0);
+  }
+  for (auto& o : offsets) {
+    o = {arena.reserve_array<const T*>(block_rows_ * 2),
+         arena.reserve_array<T>(block_rows_ * layout.ld_input),
+         arena.reserve_array<T>(layout.layers.front().n_in * ld_),
+         arena.reserve_array<T>(layout.layers.back().n_out * ld_),
+         arena.reserve_array<T>(block_rows_),
+         arena.reserve_array<T>(block_rows_ * widest)};
+    for (size_t l = 0; l < net.depth(); ++l) {
+      const Layer& layer = layout.layers[l];
+      const ptrdiff_t a = arena.reserve_array<T>(layer.n_out * ld_);
+      o.push_back(a);
+      o.push_back(layer.keeps_z ? arena.reserve_array<T>(layer.n_out * ld_) : a);
+      o.push_back(arena.reserve_array<T>(layer.out_padded * ld_));
+      o.push_back(partials[l] ? arena.reserve_array<T>(partials[l]) : -1);
+    }
+  }
   const ptrdiff_t gradients = arena.reserve_array<T>(groups * layout.packed_size);
-  std::vector<ptrdiff_t> transposed;
-  for (const Layer& layer : layout.layers)
-    transposed.push_back(arena.reserve_array<T>(layer.in_padded * layer.n_out));
   arena.commit();
-  for (const auto& offsets : workspaces) workspaces_.push_back(net.bind(arena, offsets, true));
-  for (ptrdiff_t offset : transposed) transposed_.push_back(arena.at<T>(offset));
+  for (const auto& o : offsets) {
+    Block block{arena.at<const T*>(o[0]),
+                arena.at<T>(o[1]),
+                arena.at<T>(o[2]),
+                arena.at<T>(o[3]),
+                arena.at<T>(o[4]),
+                arena.at<T>(o[5]),
+                {}};
+    for (size_t i = 6; i < o.size(); i += 4)
+      block.layers.push_back({arena.at<T>(o[i]), arena.at<T>(o[i + 1]), arena.at<T>(o[i + 2]),
+                              o[i + 3] < 0 ? nullptr : arena.at<T>(o[i + 3])});
+    blocks_.push_back(std::move(block));
+  }
   this->gradients_ = arena.at<T>(gradients);
-  group_totals_.resize(size_t(groups));
-  bad_rows_.resize(size_t(groups), -1);
+  results_.resize(size_t(groups));
 }
 
 template <class T>
 void NarrowPlan<T>::step(const Team& team, const Step<T>& step) {
   const ptrdiff_t groups = groups_of(step.batch.rows);
   const T scale = T(step.batch.scale(this->net_.spec.mean));
-  refresh_transposed(team, step.state.w);
-  team.sync();
   const Range mine = share(groups, team.index, team.count);
-  for (ptrdiff_t g = mine.begin; g < mine.end; ++g)
-    run_group(step, g, groups, scale, workspaces_[size_t(team.index)]);
+  const Range updated = update_share(team);
+  if (team.count > 1) {  // what the others have changed in the last step
+    const ptrdiff_t size = this->net_.layout.packed_size;
+    prefetch(step.state.w, updated.begin * ptrdiff_t(sizeof(T)));
+    prefetch(step.state.w + updated.end, (size - updated.end) * ptrdiff_t(sizeof(T)));
+  }
+  for (ptrdiff_t g = mine.begin; g < mine.end; ++g) {
+    run_group(step, g, groups, scale, blocks_[size_t(team.index)]);
+    combine_own(mine, g + 1);
+  }
   team.sync();
   if (team.index == 0) {
     this->totals_ = {};
-    for (ptrdiff_t g = 0; g < groups; ++g) this->totals_.add(group_totals_[size_t(g)]);
     this->bad_row_ = -1;
-    this->take_first_bad(bad_rows_.data(), size_t(groups));
+    for (ptrdiff_t g = 0; g < groups; ++g) {
+      this->totals_.add(results_[size_t(g)].totals);
+      this->take_first_bad(&results_[size_t(g)].bad_row, 1);
+    }
   }
-  const Kernels<T>& kernels = this->net_.kernels;
+  if (team.count > 1) {
+    const ptrdiff_t bytes = updated.size() * ptrdiff_t(sizeof(T));
+    const ptrdiff_t size = this->net_.layout.packed_size;
+    for (int t = 0; t < team.count; ++t)
+      if (t != team.index)
+        prefetch(this->gradients_ + share(groups, t, team.count).begin * size + updated.begin,
+                 bytes);
+    prefetch<true>(step.state.w + updated.begin, bytes);
+  }
+  for (ptrdiff_t at = updated.begin; at < updated.end; at += kUpdateSpan) {
+    const Range span = {at, std::min(at + kUpdateSpan, updated.end)};
+    combine_rest(groups, team.count, span);
+    if (step.optimizer) update_range(step, span);
+  }
+}
+
+// The parameters that a member of the team combines and updates.
+template <class T>
+Range NarrowPlan<T>::update_share(const Team& team) const {
+  const ptrdiff_t lanes = this->net_.kernels.lanes;
+  const Range vectors = share(this->net_.layout.packed_size / lanes, team.index, team.count);
+  return {vectors.begin * lanes, vectors.end * lanes};
+}
+
+// Groups [i, i + 2 n) are added up in place of group i by adding group i + n, for n = 1, 2, 4 and
+// so on: as soon as group i + 2 n - 1 is `done` if all of them are the thread's own, else by
+// combine_rest.
+template <class T>
+void NarrowPlan<T>::combine_own(Range groups, ptrdiff_t done) const {
   const ptrdiff_t size = this->net_.layout.packed_size;
-  Range range = share(size / kernels.lanes, team.index, team.count);
-  range = {range.begin * kernels.lanes, range.end * kernels.lanes};
-  if (groups > 1) kernels.combine(this->gradients_ + range.begin, range.size(), size, groups);
-  if (step.optimizer) update_range(step, range);
+  for (ptrdiff_t n = 1; done % (2 * n) == 0 && done - 2 * n >= groups.begin; n *= 2)
+    this->net_.kernels.combine(this->gradients_ + (done - 2 * n) * size, size, n * size, 2);
 }
 
 template <class T>
-void NarrowPlan<T>::refresh_transposed(const Team& team, const T* w) {
-  for (size_t l = 1; l < this->net_.depth(); ++l) {
-    const Layer& layer = this->net_.layout.layers[l];
-    const Range mine = share(ptrdiff_t(layer.strips.size()), team.index, team.count);
-    for (ptrdiff_t s = mine.begin; s < mine.end; ++s) {
-      const Panel& strip = layer.strips[size_t(s)];
-      this->net_.transpose_strip(l, w, strip, transposed_[l] + strip.col * layer.n_out);
+void NarrowPlan<T>::combine_rest(ptrdiff_t groups, int team_size, Range range) const {
+  const ptrdiff_t size = this->net_.layout.packed_size;
+  for (ptrdiff_t n = 1; n < groups; n *= 2) {
+    for (ptrdiff_t i = 0; i + n < groups; i += 2 * n) {
+      bool done = false;
+      for (int t = 0; t < team_size; ++t) {
+        const Range own = share(groups, t, team_size);
+        done = done || (own.begin <= i && i + 2 * n <= own.end);
+      }
+      if (!done)
+        this->net_.kernels.combine(this->gradients_ + i * size + range.begin, range.size(),
+                                   n * size, 2);
     }
   }
 }
 
 template <class T>
 void NarrowPlan<T>::run_group(const Step<T>& step, ptrdiff_t group, ptrdiff_t groups, T scale,
-                              const Workspace<T>& ws) {
-  const Network<T>& net = this->net_;
-  T* gradient = this->gradients_ + group * net.layout.packed_size;
-  const Range rows = share(step.batch.rows, group, groups);
-  Totals totals;
-  ptrdiff_t bad = -1;
-  for (ptrdiff_t begin = rows.begin; begin < rows.end; begin += block_rows_) {
-    const Range block = {begin, std::min(begin + block_rows_, rows.end)};
-    const ptrdiff_t not_finite = net.gather(step.batch, block, begin, scale, ws);
-    if (bad < 0) bad = not_finite;
-    run_block(step, {0, block.size()}, begin > rows.begin, gradient, ws);
-    totals.add(net.sum_totals({0, block.size()}, ws));
+                              const Block& block) {
+  T* gradient = this->gradients_ + group * this->net_.layout.packed_size;
+  // Groups and blocks begin at multiples of row_step_, and blocks are as even as can be.
+  const ptrdiff_t n = step.batch.rows;
+  Range units = share(padded(n) / row_step_, group, groups);
+  const ptrdiff_t most = block_rows_ / row_step_, count = (units.size() + most - 1) / most;
+  GroupResult result = {{}, -1};
+  for (ptrdiff_t b = 0; b < count; ++b) {
+    const Range part = share(units.size(), b, count);
+    const Range rows = {(units.begin + part.begin) * row_step_,
+                        std::min((units.begin + part.end) * row_step_, n)};
+    const ptrdiff_t bad = gather(step.batch, rows, block);
+    if (result.bad_row < 0) result.bad_row = bad;
+    forward(step.state.w, rows.size(), block);
+    result.totals.add(loss(step, rows.size(), scale, block));
+    backward(step.state.w, {padded(rows.size()), b == 0, b + 1 == count}, gradient, block);
   }
-  group_totals_[size_t(group)] = totals;
-  bad_rows_[size_t(group)] = bad;
+  results_[size_t(group)] = result;
 }
 
 template <class T>
-void NarrowPlan<T>::run_block(const Step<T>& step, Range rows, bool onto, T* gradient,
-                              const Workspace<T>& ws) {
+ptrdiff_t NarrowPlan<T>::gather(const Batch<T>& batch, Range rows, const Block& block) const {
   const Network<T>& net = this->net_;
-  const auto weights = [&](const Layer& layer) { return packed_view<T>(layer, step.state.w); };
-  net.forward_all(weights, ws.x, net.layout.ld_input, rows.size(), ws);
-  net.loss(rows, step.want_metrics, ws);
-  for (size_t l = net.depth(); l-- > 0;) {
+  const Data<T>& data = *batch.data;
+  const ptrdiff_t n = rows.size(), n_in = net.spec.sizes.front(), n_out = net.spec.sizes.back();
+  const bool in_place = data.x_type == own_type<T>() && data.scale == T(1) &&
+                        data.x_stride % ptrdiff_t(sizeof(T)) == 0;
+  const T** x = block.rows;
+  const T** y = block.rows + block_rows_;
+  ptrdiff_t bad = -1;
+  if (!in_place) {
+    Gather<T> g = batch.gather(rows, 0, n_in);
+    g.to = block.read;
+    g.ld = net.layout.ld_input;
+    g.block = net.kernels.tile;
+    const ptrdiff_t at = net.kernels.gather[int(data.x_type)](g);
+    if (at >= 0) bad = batch.row(rows.begin + at);
+  }
+  for (ptrdiff_t i = 0; i < n; ++i) {
+    const ptrdiff_t row = batch.row(rows.begin + i);
+    x[i] =
+        in_place ? reinterpret_cast<const T*>(data.row(row)) : block.read + i * net.layout.ld_input;
+    if (data.y) y[i] = data.y + row * n_out;
+    if (data.weight) block.weight[i] = data.weight[row];
+  }
+  // The last row fills the rest: nothing happens there that does not happen to a row of the batch.
+  const ptrdiff_t all = padded(n);
+  for (ptrdiff_t i = n; i < all; ++i) {
+    x[i] = x[n - 1];
+    y[i] = y[n - 1];
+    block.weight[i] = block.weight[n - 1];
+  }
+  const bool finite = net.kernels.take_rows(x, all, n_in, block.x, ld_);
+  if (!finite && in_place) {
+    for (ptrdiff_t i = 0; i < n && bad < 0; ++i)
+      if (!all_finite(x[i], n_in)) bad = batch.row(rows.begin + i);
+  }
+  if (data.y) {
+    net.kernels.take_rows(y, all, n_out, block.target, ld_);
+  } else {
+    for (ptrdiff_t j = 0; j < n_out; ++j) std::fill_n(block.target + j * ld_, all, T(0));
+    for (ptrdiff_t i = 0; i < n; ++i)
+      block.target[data.labels[batch.row(rows.begin + i)] * ld_ + i] = T(1);
+  }
+  return bad;
+}
+
+template <class T>
+void NarrowPlan<T>::forward(const T* w, ptrdiff_t rows, const Block& block) const {
+  const Network<T>& net = this->net_;
+  const T* input = block.x;
+  for (size_t l = 0; l < net.depth(); ++l) {
     const Layer& layer = net.layout.layers[l];
-    if (l > 0) {
-      for (const Panel& strip : layer.strips)
-        net.propagate(l, transposed_[l] + strip.col * layer.n_out, rows, strip, ws);
-      if (net.whole_rows(l - 1)) net.derive_whole_rows(l - 1, rows, ws);
-    }
+    const auto& buffers = block.layers[l];
     for (const Panel& panel : layer.panels) {
-      net.weight_gradient(l, rows.end, {0, layer.n_in}, panel,
-                          gradient + layer.packed_w + panel.col * layer.in_padded, onto, ws);
-      if (net.spec.bias)
-        net.bias_gradient(l, rows.end, panel, gradient + layer.packed_b + panel.col, onto, ws);
+      UnitProduct<T> p;
+      p.w = w + layer.packed_w + panel.col * layer.in_padded;
+      p.w_unit = 1;
+      p.w_input = panel.width;
+      p.x = input;
+      p.z = buffers.z + panel.col * ld_;
+      p.ld = ld_;
+      p.bias = w + layer.packed_b + panel.col;
+      p.accumulate = false;
+      p.units = std::min(panel.width, layer.n_out - panel.col);
+      p.rows = padded(rows);
+      p.inputs = layer.n_in;
+      net.kernels.unit_product(p);
     }
+    // With this loss, the softmax of the last layer is left to it.
+    const bool last = l + 1 == net.depth();
+    if (net.whole_rows(l)) {
+      if (!last || !net.layout.loss_from_logits)
+        net.kernels.unit_softmax(buffers.z, buffers.a, rows, layer.n_out, ld_);
+    } else if (layer.activation != Activation::identity) {
+      net.kernels.activate[int(layer.activation)](buffers.z, buffers.a, layer.n_out, padded(rows),
+                                                  ld_);
+    }
+    input = buffers.a;
+  }
+}
+
+template <class T>
+Totals NarrowPlan<T>::loss(const Step<T>& step, ptrdiff_t rows, T scale, const Block& block) const {
+  const Network<T>& net = this->net_;
+  const Layer& layer = net.last();
+  const auto& buffers = block.layers.back();
+  UnitLoss<T> r;
+  r.z = buffers.z;
+  r.a = buffers.a;
+  r.target = block.target;
+  r.delta = buffers.d;
+  r.weight = step.batch.data->weight ? block.weight : nullptr;
+  r.scale = scale;
+  r.rows = rows;
+  r.cols = layer.n_out;
+  r.ld = ld_;
+  Totals totals;
+  totals.loss = net.spec.loss == Loss::poisson && net.layout.loss_from_logits
+                    ? net.kernels.unit_poisson_from_logits(r)
+                    : net.kernels.unit_loss[int(net.spec.loss)](r);
+  totals.weight = double(rows);
+  if (r.weight) {
+    totals.weight = 0;
+    for (ptrdiff_t i = 0; i < rows; ++i) totals.weight += double(r.weight[i]);
+  }
+  if (step.want_metrics) {
+    Metrics metrics;
+    net.kernels.unit_metrics(r, metrics);
+    totals.correct = metrics.correct;
+    totals.squared_error = metrics.squared_error;
+    totals.absolute_error = metrics.absolute_error;
+  }
+  return totals;
+}
+
+template <class T>
+void NarrowPlan<T>::backward(const T* w, Place place, T* gradient, const Block& block) const {
+  for (size_t l = this->net_.depth(); l-- > 0;) {
+    derive(l, place, gradient, block);
+    if (l > 0) propagate(l, w, place.rows, block);
+    layer_gradient(l, place, gradient, block);
+  }
+}
+
+// From the gradient by the outputs of layer l to its deltas, and the gradient of its biases.
+template <class T>
+void NarrowPlan<T>::derive(size_t l, Place place, T* gradient, const Block& block) const {
+  const Network<T>& net = this->net_;
+  const Layer& layer = net.layout.layers[l];
+  const auto& buffers = block.layers[l];
+  Activation activation = layer.activation;
+  if (l + 1 == net.depth() && net.layout.loss_from_logits) activation = Activation::identity;
+  if (activation == Activation::softmax) {
+    net.kernels.unit_softmax_derive(buffers.a, buffers.d, place.rows, layer.n_out, ld_);
+    activation = Activation::identity;
+  }
+  if (activation == Activation::identity && !net.spec.bias) return;
+  net.kernels.unit_derive[int(activation)](layer.keeps_z ? buffers.z : buffers.a, buffers.d,
+                                           layer.n_out, place.rows, ld_, gradient + layer.packed_b,
+                                           !place.first);
+}
+
+// The gradient by the outputs of layer l - 1 from the deltas of layer l.
+template <class T>
+void NarrowPlan<T>::propagate(size_t l, const T* w, ptrdiff_t rows, const Block& block) const {
+  const Network<T>& net = this->net_;
+  const Layer& layer = net.layout.layers[l];
+  const auto& below = block.layers[l - 1];
+  for (const Panel& panel : layer.panels) {
+    UnitProduct<T> p;
+    p.w = w + layer.packed_w + panel.col * layer.in_padded;
+    p.w_unit = panel.width;
+    p.w_input = 1;
+    p.x = block.layers[l].d + panel.col * ld_;
+    p.z = below.d;
+    p.ld = ld_;
+    p.bias = nullptr;
+    p.accumulate = panel.col > 0;
+    p.units = layer.n_in;
+    p.rows = rows;
+    p.inputs = std::min(panel.width, layer.n_out - panel.col);
+    net.kernels.unit_product(p);
+  }
+}
+
+template <class T>
+void NarrowPlan<T>::layer_gradient(size_t l, Place place, T* gradient, const Block& block) const {
+  const Network<T>& net = this->net_;
+  const Layer& layer = net.layout.layers[l];
+  const T* x = l ? block.layers[l - 1].a : block.x;
+  const T* d = block.layers[l].d;
+  T* partial = block.layers[l].partial;
+  if (!sums_rows_[l])
+    net.kernels.transpose(d, ld_, layer.n_out, place.rows, block.by_row, layer.out_padded);
+  for (const Panel& panel : layer.panels) {
+    T* out = gradient + layer.packed_w + panel.col * layer.in_padded;
+    const ptrdiff_t outputs = std::min(panel.width, layer.n_out - panel.col);
+    if (sums_rows_[l]) {
+      net.kernels.unit_gradient({x, d + panel.col * ld_, ld_, out, panel.width, partial,
+                                 place.first, place.last, layer.n_in, outputs, place.rows});
+      if (partial) partial += round_up(layer.n_in, net.kernels.lanes) * net.kernels.lanes * outputs;
+      continue;
+    }
+    Gemm<T> g{};
+    g.a = x;
+    g.lda = ld_;
+    g.b = block.by_row + panel.col;
+    g.ldb = layer.out_padded;
+    g.c = out;
+    g.ldc = panel.width;
+    g.a_block = g.b_block = g.c_block = net.kernels.tile;
+    g.bias = nullptr;
+    g.accumulate = !place.first;
+    g.m = layer.n_in;
+    g.n = panel.width;
+    g.k = place.rows;
+    net.kernels.gemm(g);
   }
 }
 

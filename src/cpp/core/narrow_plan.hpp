@@ -3,7 +3,11 @@
 //
 // The batch is cut into groups of rows, a number that does not depend on the threads. A thread
 // pushes a group through the net and back, a block of rows at a time that stays in the cache, into
-// a gradient of the group's own. The gradients are then added up in the order of the groups.
+// a gradient of the group's own. The gradients are then added up in pairs, pairs of pairs and so
+// on; those that one thread has computed itself, it adds up at once.
+//
+// A block is unit-major: the rows lie in the lanes of vectors, so that a layer of one unit wastes
+// nothing, and the weights are read as they are in both directions.
 #pragma once
 
 #include <vector>
@@ -19,17 +23,55 @@ class NarrowPlan final : public Plan<T> {
   void step(const Team& team, const Step<T>& step) override;
 
  private:
-  void refresh_transposed(const Team& team, const T* w);
-  void run_group(const Step<T>& step, ptrdiff_t group, ptrdiff_t groups, T scale,
-                 const Workspace<T>& ws);
-  void run_block(const Step<T>& step, Range rows, bool onto, T* gradient, const Workspace<T>& ws);
-  void update_range(const Step<T>& step, Range range) const;
+  // Buffers for a block of rows.
+  struct Block {
+    struct Buffers {
+      T* a;        // outputs (n_out, ld)
+      T* z;        // pre-activations where they are kept, else the same as a
+      T* d;        // deltas (n_out, padded, ld)
+      T* partial;  // sums of the weight gradient, see UnitGradient
+    };
+    const T** rows;  // where the rows of x, then those of y begin
+    T* read;         // rows of x that had to be converted (rows, ld_input)
+    T* x;            // (n_in, ld)
+    T* target;       // (n_out, ld)
+    T* weight;       // (rows,) sample weights
+    T* by_row;       // deltas of one layer (rows, n_out padded)
+    std::vector<Buffers> layers;
+  };
+  // What a group of rows leaves behind.
+  struct GroupResult {
+    Totals totals;
+    ptrdiff_t bad_row;
+  };
+  // Where a block lies in its group.
+  struct Place {
+    ptrdiff_t rows;  // padded
+    bool first, last;
+  };
 
-  ptrdiff_t block_rows_;
-  std::vector<Workspace<T>> workspaces_;  // one a thread
-  std::vector<T*> transposed_;            // one a layer, all strips
-  std::vector<Totals> group_totals_;
-  std::vector<ptrdiff_t> bad_rows_;  // one a group
+  void run_group(const Step<T>& step, ptrdiff_t group, ptrdiff_t groups, T scale,
+                 const Block& block);
+  // Reads some rows of the batch; returns the first that is not finite, or -1.
+  ptrdiff_t gather(const Batch<T>& batch, Range rows, const Block& block) const;
+  void forward(const T* w, ptrdiff_t rows, const Block& block) const;
+  Totals loss(const Step<T>& step, ptrdiff_t rows, T scale, const Block& block) const;
+  void backward(const T* w, Place place, T* gradient, const Block& block) const;
+  void derive(size_t l, Place place, T* gradient, const Block& block) const;
+  void propagate(size_t l, const T* w, ptrdiff_t rows, const Block& block) const;
+  void layer_gradient(size_t l, Place place, T* gradient, const Block& block) const;
+  Range update_share(const Team& team) const;
+  void combine_own(Range groups, ptrdiff_t done) const;
+  void combine_rest(ptrdiff_t groups, int team_size, Range range) const;
+  void update_range(const Step<T>& step, Range range) const;
+  ptrdiff_t padded(ptrdiff_t rows) const { return round_up(rows, row_step_); }
+
+  ptrdiff_t row_step_;    // rows come in multiples of this
+  ptrdiff_t block_rows_;  // most rows of a block
+  ptrdiff_t ld_;
+  std::vector<bool> sums_rows_;  // per layer, how its weight gradient is computed
+  std::vector<Block> blocks_;    // one a thread
+  std::vector<GroupResult> results_;
 };
 
 }  // namespace mlpfast

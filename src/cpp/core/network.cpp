@@ -1,9 +1,15 @@
 // The passes through the net on a block of rows, in terms of the kernel table.
 #include "network.hpp"
 
-#include <cmath>
+#include <algorithm>
 
 namespace mlpfast {
+namespace {
+
+// Half of a second-level cache, as most cores have it.
+constexpr ptrdiff_t kCachedBytes = 524288;
+
+}  // namespace
 
 void Totals::add(const Totals& o) {
   loss += o.loss;
@@ -15,7 +21,7 @@ void Totals::add(const Totals& o) {
 
 template <class T>
 Network<T>::Network(const NetSpec& s, const Kernels<T>& k)
-    : spec(s), kernels(k), layout(s, k.lanes, k.panel, ptrdiff_t(sizeof(T))) {}
+    : spec(s), kernels(k), layout(s, k.lanes, k.tile, k.panel, ptrdiff_t(sizeof(T))) {}
 
 template <class T>
 double Network<T>::flops_forward() const {
@@ -38,87 +44,147 @@ ptrdiff_t Network<T>::row_bytes(bool training) const {
   return elements * ptrdiff_t(sizeof(T));
 }
 
+// Tiles are a cache line more apart than they are long, so that they do not fall on the same sets
+// of the cache.
 template <class T>
-std::vector<ptrdiff_t> Network<T>::reserve(Arena& arena, ptrdiff_t rows, bool training) const {
-  std::vector<ptrdiff_t> offsets = {arena.reserve_array<T>(rows * layout.ld_input),
-                                    arena.reserve_array<T>(rows * last().ld),
-                                    arena.reserve_array<T>(rows),
-                                    arena.reserve_array<T>(rows),
-                                    arena.reserve_array<double>(rows),
-                                    arena.reserve_array<RowTotals>(rows)};
-  for (const Layer& layer : layout.layers) {
-    const ptrdiff_t a = arena.reserve_array<T>(rows * layer.ld);
+Places Network<T>::places(ptrdiff_t ld, ptrdiff_t rows, bool tiled) const {
+  const ptrdiff_t tile = kernels.tile;
+  if (tiled) return {tile, rows * tile + kCacheLine / ptrdiff_t(sizeof(T)), tile};
+  return {ld, tile, tile};
+}
+
+template <class T>
+Places Network<T>::places_of_layer(size_t l, ptrdiff_t rows, bool tiled) const {
+  return places(layout.layers[l].ld, rows, tiled && l + 1 < depth() && !whole_rows(l));
+}
+
+template <class T>
+std::vector<ptrdiff_t> Network<T>::reserve(Arena& arena, ptrdiff_t rows, bool training,
+                                           bool tiled) const {
+  const auto reserve_units = [&](const Places& at, ptrdiff_t cols) {
+    const ptrdiff_t tiles = (cols + at.tile - 1) / at.tile;
+    return arena.reserve_array<T>(at.tiled() ? tiles * at.block : rows * at.ld);
+  };
+  std::vector<ptrdiff_t> offsets = {
+      reserve_units(places(layout.ld_input, rows, tiled), spec.sizes.front()),
+      arena.reserve_array<T>(rows * last().ld),
+      arena.reserve_array<T>(rows),
+      arena.reserve_array<T>(rows),
+      arena.reserve_array<double>(rows),
+      arena.reserve_array<RowTotals>(rows)};
+  for (size_t l = 0; l < depth(); ++l) {
+    const Layer& layer = layout.layers[l];
+    const Places at = places_of_layer(l, rows, tiled);
+    const ptrdiff_t a = reserve_units(at, layer.n_out);
     offsets.push_back(a);
-    offsets.push_back(layer.keeps_z ? arena.reserve_array<T>(rows * layer.ld) : a);
-    offsets.push_back(training ? arena.reserve_array<T>(rows * layer.ld) : a);
+    offsets.push_back(layer.keeps_z ? reserve_units(at, layer.n_out) : a);
+    offsets.push_back(training ? reserve_units(at, layer.n_out) : a);
   }
   return offsets;
 }
 
 template <class T>
 Workspace<T> Network<T>::bind(const Arena& arena, const std::vector<ptrdiff_t>& offsets,
-                              bool training) const {
+                              ptrdiff_t rows, bool training, bool tiled) const {
   Workspace<T> ws;
   auto next = offsets.begin();
   ws.x = arena.at<T>(*next++);
+  ws.x_places = places(layout.ld_input, rows, tiled);
   ws.target = arena.at<T>(*next++);
   ws.weight = arena.at<T>(*next++);
   ws.row_scale = arena.at<T>(*next++);
   ws.row_loss = arena.at<double>(*next++);
   ws.totals = arena.at<RowTotals>(*next++);
   for (size_t l = 0; l < depth(); ++l, next += 3)
-    ws.layers.push_back(
-        {arena.at<T>(next[0]), arena.at<T>(next[1]), training ? arena.at<T>(next[2]) : nullptr});
+    ws.layers.push_back({arena.at<T>(next[0]), arena.at<T>(next[1]),
+                         training ? arena.at<T>(next[2]) : nullptr,
+                         places_of_layer(l, rows, tiled)});
   return ws;
 }
 
 template <class T>
-ptrdiff_t Network<T>::gather(const Batch<T>& batch, Range rows, ptrdiff_t base, T scale,
-                             const Workspace<T>& ws) const {
-  const Data<T>& data = *batch.data;
-  const ptrdiff_t n_in = spec.sizes.front(), n_out = spec.sizes.back();
-  ptrdiff_t bad = -1;
-  for (ptrdiff_t i = rows.begin; i < rows.end; ++i) {
-    const ptrdiff_t row = batch.row(i), to = i - base;
-    if (!read_row(kernels, data, row, ws.x + to * layout.ld_input, n_in) && bad < 0) bad = row;
-    read_target(data, row, ws.target + to * last().ld, n_out);
-    ws.weight[to] = data.weight ? data.weight[row] : T(1);
-    ws.row_scale[to] = ws.weight[to] * scale;
-  }
-  return bad;
+ptrdiff_t Network<T>::gather_inputs(const Batch<T>& batch, Range rows, ptrdiff_t base, Range cols,
+                                    const Workspace<T>& ws) const {
+  Gather<T> g = batch.gather(rows, cols.begin, cols.size());
+  g.to = ws.x + ws.x_places.at(rows.begin - base, cols.begin);
+  g.ld = ws.x_places.ld;
+  g.block = ws.x_places.block;
+  const ptrdiff_t bad = kernels.gather[int(batch.data->x_type)](g);
+  return bad < 0 ? bad : batch.row(rows.begin + bad);
 }
 
 template <class T>
-void Network<T>::forward(size_t l, const WeightView<T>& w, const T* in, ptrdiff_t ld_in, Range rows,
-                         Range panels, const Workspace<T>& ws) const {
+void Network<T>::gather_targets(const Batch<T>& batch, Range rows, ptrdiff_t base, T scale,
+                                const Workspace<T>& ws) const {
+  const Data<T>& data = *batch.data;
+  for (ptrdiff_t i = rows.begin; i < rows.end; ++i) {
+    const ptrdiff_t row = batch.row(i), to = i - base;
+    read_target(data, row, ws.target + to * last().ld, spec.sizes.back());
+    ws.weight[to] = data.weight ? data.weight[row] : T(1);
+    ws.row_scale[to] = ws.weight[to] * scale;
+  }
+}
+
+namespace {
+
+// Calls f(offset, rows, cols, ld) for pieces that together are the given rows and columns.
+template <class F>
+void for_each_piece(const Places& places, Range rows, const Panel& panel, F f) {
+  if (!places.tiled()) {
+    f(places.at(rows.begin, panel.col), rows.size(), panel.width, places.ld);
+    return;
+  }
+  for (ptrdiff_t c = 0; c < panel.width; c += places.tile) {
+    const ptrdiff_t at = places.at(rows.begin, panel.col + c);
+    if (panel.width - c >= places.tile)  // the rows of a tile follow each other
+      f(at, ptrdiff_t(1), rows.size() * places.tile, rows.size() * places.tile);
+    else
+      f(at, rows.size(), panel.width - c, places.ld);
+  }
+}
+
+}  // namespace
+
+template <class T>
+void Network<T>::forward(size_t l, const WeightView<T>& w, const T* in, const Places& in_places,
+                         Range rows, Range panels, const Workspace<T>& ws) const {
   const Layer& layer = layout.layers[l];
   const auto& buffers = ws.layers[l];
   const auto activate = kernels.activate[int(layer.activation)];
   const bool by_panel = layer.activation != Activation::identity && !whole_rows(l);
-  const ptrdiff_t from = rows.begin * layer.ld;
-  for (ptrdiff_t p = panels.begin; p < panels.end; ++p) {
-    const Panel& panel = layer.panels[size_t(p)];
-    Gemm<T> g;
-    g.a = in + rows.begin * ld_in;
-    g.a_row = ld_in;
-    g.a_col = 1;
-    g.b = w.w + panel.col * w.col_stride;
-    g.ldb = w.ldb ? w.ldb : panel.width;
-    g.c = buffers.z + from + panel.col;
-    g.ldc = layer.ld;
-    g.bias = w.bias ? w.bias + panel.col : nullptr;
-    g.accumulate = false;
-    g.m = rows.size();
-    g.n = panel.width;
-    g.k = layer.n_in;
-    kernels.gemm(g);
-    if (by_panel) {
-      const ptrdiff_t at = from + panel.col;
-      activate(buffers.z + at, buffers.a + at, rows.size(), panel.width, layer.ld);
+  const ptrdiff_t step = rows_in_cache(layer.n_in);
+  for (ptrdiff_t first = rows.begin; first < rows.end; first += step) {
+    const Range part = {first, std::min(first + step, rows.end)};
+    for (ptrdiff_t p = panels.begin; p < panels.end; ++p) {
+      const Panel& panel = layer.panels[size_t(p)];
+      Gemm<T> g{};
+      g.a = in + in_places.at(part.begin, 0);
+      g.lda = in_places.ld;
+      g.a_block = in_places.block;
+      g.a_transposed = false;
+      g.b = w.w + panel.col * w.col_stride;
+      g.ldb = w.ldb ? w.ldb : panel.width;
+      g.b_block = kernels.tile;
+      g.c = buffers.z + buffers.places.at(part.begin, panel.col);
+      g.ldc = buffers.places.ld;
+      g.c_block = buffers.places.block;
+      g.bias = w.bias ? w.bias + panel.col : nullptr;
+      g.accumulate = false;
+      g.m = part.size();
+      g.n = panel.width;
+      g.k = layer.n_in;
+      kernels.gemm(g);
+      if (by_panel)
+        for_each_piece(buffers.places, part, panel,
+                       [&](ptrdiff_t at, ptrdiff_t n, ptrdiff_t cols, ptrdiff_t ld) {
+                         activate(buffers.z + at, buffers.a + at, n, cols, ld);
+                       });
     }
   }
-  if (whole_rows(l))
-    activate(buffers.z + from, buffers.a + from, rows.size(), layer.n_out, layer.ld);
+  if (whole_rows(l)) {
+    const ptrdiff_t at = buffers.places.at(rows.begin, 0);
+    activate(buffers.z + at, buffers.a + at, rows.size(), layer.n_out, buffers.places.ld);
+  }
 }
 
 template <class T>
@@ -144,26 +210,8 @@ void Network<T>::loss(Range rows, bool want_metrics, const Workspace<T>& ws) con
     const T* kept = layer.keeps_z ? r.z : r.a;
     kernels.derive[int(layer.activation)](kept, r.delta, r.rows, layer.n_out, layer.ld);
   }
-  const ptrdiff_t n = layer.n_out;
-  for (ptrdiff_t i = rows.begin; i < rows.end; ++i) {
-    RowTotals& row = ws.totals[i];
-    row = {ws.row_loss[i], 0, 0, 0};
-    if (!want_metrics) continue;
-    const T* a = buffers.a + i * layer.ld;
-    const T* t = ws.target + i * layer.ld;
-    ptrdiff_t best_a = 0, best_t = 0;
-    for (ptrdiff_t j = 0; j < n; ++j) {
-      const double e = double(a[j]) - double(t[j]);
-      row.squared_error += e * e;
-      row.absolute_error += std::fabs(e);
-      if (a[j] > a[best_a]) best_a = j;
-      if (t[j] > t[best_t]) best_t = j;
-    }
-    row.squared_error /= double(n);
-    row.absolute_error /= double(n);
-    const bool right = n == 1 ? (a[0] > T(0.5)) == (t[0] > T(0.5)) : best_a == best_t;
-    row.correct = right ? 1 : 0;
-  }
+  for (ptrdiff_t i = rows.begin; i < rows.end; ++i) ws.totals[i] = {ws.row_loss[i], 0, 0, 0};
+  if (want_metrics) kernels.row_metrics(r, ws.totals + rows.begin);
 }
 
 template <class T>
@@ -195,15 +243,19 @@ void Network<T>::propagate(size_t l, const T* transposed, Range rows, const Pane
                            const Workspace<T>& ws) const {
   const Layer& above = layout.layers[l];
   const Layer& below = layout.layers[l - 1];
-  const auto& buffers = ws.layers[l - 1];
-  Gemm<T> g;
-  g.a = ws.layers[l].d + rows.begin * above.ld;
-  g.a_row = above.ld;
-  g.a_col = 1;
+  const auto& from = ws.layers[l];
+  const auto& to = ws.layers[l - 1];
+  Gemm<T> g{};
+  g.a = from.d + from.places.at(rows.begin, 0);
+  g.lda = from.places.ld;
+  g.a_block = from.places.block;
+  g.a_transposed = false;
   g.b = transposed;
   g.ldb = strip.width;
-  g.c = buffers.d + rows.begin * below.ld + strip.col;
-  g.ldc = below.ld;
+  g.b_block = kernels.tile;
+  g.c = to.d + to.places.at(rows.begin, strip.col);
+  g.ldc = to.places.ld;
+  g.c_block = to.places.block;
   g.bias = nullptr;
   g.accumulate = false;
   g.m = rows.size();
@@ -211,43 +263,60 @@ void Network<T>::propagate(size_t l, const T* transposed, Range rows, const Pane
   g.k = above.n_out;
   kernels.gemm(g);
   if (below.activation == Activation::identity || whole_rows(l - 1)) return;
-  const T* kept = (below.keeps_z ? buffers.z : buffers.a) + rows.begin * below.ld + strip.col;
-  kernels.derive[int(below.activation)](kept, g.c, rows.size(), strip.width, below.ld);
+  const T* kept = below.keeps_z ? to.z : to.a;
+  const auto derive = kernels.derive[int(below.activation)];
+  for_each_piece(to.places, rows, strip,
+                 [&](ptrdiff_t at, ptrdiff_t n, ptrdiff_t cols, ptrdiff_t ld) {
+                   derive(kept + at, to.d + at, n, cols, ld);
+                 });
 }
 
 template <class T>
 void Network<T>::derive_whole_rows(size_t l, Range rows, const Workspace<T>& ws) const {
   const Layer& layer = layout.layers[l];
-  const ptrdiff_t at = rows.begin * layer.ld;
-  kernels.derive[int(layer.activation)](ws.layers[l].a + at, ws.layers[l].d + at, rows.size(),
-                                        layer.n_out, layer.ld);
+  const auto& buffers = ws.layers[l];
+  const ptrdiff_t at = buffers.places.at(rows.begin, 0);
+  kernels.derive[int(layer.activation)](buffers.a + at, buffers.d + at, rows.size(), layer.n_out,
+                                        buffers.places.ld);
 }
 
 template <class T>
 void Network<T>::weight_gradient(size_t l, ptrdiff_t rows, Range inputs, const Panel& panel, T* out,
-                                 bool accumulate, const Workspace<T>& ws) const {
-  const Layer& layer = layout.layers[l];
-  Gemm<T> g;
-  g.a = input_of(l, ws) + inputs.begin;
-  g.a_row = 1;
-  g.a_col = ld_input_of(l);
-  g.b = ws.layers[l].d + panel.col;
-  g.ldb = layer.ld;
+                                 bool accumulate, const Workspace<T>& ws, Ahead* ahead) const {
+  const Places& in = places_of_input(l, ws);
+  const auto& buffers = ws.layers[l];
+  Gemm<T> g{};
+  g.a = input_of(l, ws) + in.at(0, inputs.begin);
+  g.lda = in.ld;
+  g.a_block = in.block;
+  g.a_transposed = true;
+  g.b = buffers.d + buffers.places.at(0, panel.col);
+  g.ldb = buffers.places.ld;
+  g.b_block = buffers.places.block;
   g.c = out;
   g.ldc = panel.width;
+  g.c_block = kernels.tile;
   g.bias = nullptr;
   g.accumulate = accumulate;
   g.m = inputs.size();
   g.n = panel.width;
   g.k = rows;
+  g.ahead = ahead;
   kernels.gemm(g);
 }
 
 template <class T>
 void Network<T>::bias_gradient(size_t l, ptrdiff_t rows, const Panel& panel, T* out,
                                bool accumulate, const Workspace<T>& ws) const {
-  const Layer& layer = layout.layers[l];
-  kernels.column_sums(ws.layers[l].d + panel.col, rows, panel.width, layer.ld, out, accumulate);
+  const auto& buffers = ws.layers[l];
+  kernels.column_sums(buffers.d + buffers.places.at(0, panel.col), rows, panel.width,
+                      buffers.places.ld, buffers.places.block, out, accumulate);
+}
+
+// Rows of so many units that stay in the second-level cache, with room for weights and outputs.
+template <class T>
+ptrdiff_t Network<T>::rows_in_cache(ptrdiff_t units) const {
+  return std::max<ptrdiff_t>(kCachedBytes / ptrdiff_t(sizeof(T)) / units, 64);
 }
 
 template class Network<float>;

@@ -10,26 +10,32 @@
 
 namespace mlpfast {
 
-// What the loss phase leaves for each row.
-struct RowTotals {
-  double loss, correct, squared_error, absolute_error;
-};
-
 // Sums over rows, weighted; the order is that of TOTALS in base.py.
 struct Totals {
   double loss = 0, weight = 0, correct = 0, squared_error = 0, absolute_error = 0;
   void add(const Totals& o);
 };
 
+// Where the units of a block of rows lie, row-major or tiled; see Gemm.
+struct Places {
+  ptrdiff_t ld, block, tile;
+  ptrdiff_t at(ptrdiff_t row, ptrdiff_t col) const {
+    return row * ld + col / tile * block + col % tile;
+  }
+  bool tiled() const { return block != tile; }
+};
+
 // Buffers for a block of rows on their way through the net.
 template <class T>
 struct Workspace {
   struct Buffers {
-    T* a;  // outputs (rows, ld)
+    T* a;  // outputs
     T* z;  // pre-activations where they are kept, else the same as a
-    T* d;  // deltas (rows, ld); null for a workspace that only runs forward
+    T* d;  // deltas; null for a workspace that only runs forward
+    Places places;
   };
-  T* x;               // inputs (rows, ld_input)
+  T* x;  // inputs
+  Places x_places;
   T* target;          // (rows, ld of the last layer)
   T* weight;          // (rows,) sample weights
   T* row_scale;       // (rows,) factors on the deltas
@@ -55,17 +61,34 @@ class Network {
   // Bytes of a workspace for one row.
   ptrdiff_t row_bytes(bool training) const;
 
+  // Bytes of the tiled inputs of `rows` rows.
+  ptrdiff_t input_bytes(ptrdiff_t rows) const {
+    const Places at = places(layout.ld_input, rows, true);
+    return (spec.sizes.front() + at.tile - 1) / at.tile * at.block * ptrdiff_t(sizeof(T));
+  }
   // Reserves a workspace for `rows` rows; `bind` gives its pointers once the arena is committed.
-  std::vector<ptrdiff_t> reserve(Arena& arena, ptrdiff_t rows, bool training) const;
-  Workspace<T> bind(const Arena& arena, const std::vector<ptrdiff_t>& offsets, bool training) const;
+  // `tiled` is for long products: inputs and hidden layers are tiled then, but for those that want
+  // whole rows.
+  std::vector<ptrdiff_t> reserve(Arena& arena, ptrdiff_t rows, bool training,
+                                 bool tiled = false) const;
+  Workspace<T> bind(const Arena& arena, const std::vector<ptrdiff_t>& offsets, ptrdiff_t rows,
+                    bool training, bool tiled = false) const;
 
   // Reads the given rows of a batch into the workspace, row i to place i - base; returns the first
   // that is not finite, or -1. The factor on a row's deltas becomes its weight times `scale`.
   ptrdiff_t gather(const Batch<T>& batch, Range rows, ptrdiff_t base, T scale,
-                   const Workspace<T>& ws) const;
+                   const Workspace<T>& ws) const {
+    gather_targets(batch, rows, base, scale, ws);
+    return gather_inputs(batch, rows, base, {0, spec.sizes.front()}, ws);
+  }
+  // The same for the inputs of some columns alone, which begin a tile; and for all but the inputs.
+  ptrdiff_t gather_inputs(const Batch<T>& batch, Range rows, ptrdiff_t base, Range cols,
+                          const Workspace<T>& ws) const;
+  void gather_targets(const Batch<T>& batch, Range rows, ptrdiff_t base, T scale,
+                      const Workspace<T>& ws) const;
 
-  // Output of layer l for some rows and panels; `in` (rows, ld_in) may be the caller's own array.
-  void forward(size_t l, const WeightView<T>& w, const T* in, ptrdiff_t ld_in, Range rows,
+  // Output of layer l for some rows and panels; `in` may be the caller's own array.
+  void forward(size_t l, const WeightView<T>& w, const T* in, const Places& in_places, Range rows,
                Range panels, const Workspace<T>& ws) const;
   // The first `rows` rows through all layers; x (rows, ld), and weights_of(layer) gives the view.
   template <class WeightsOf>
@@ -73,7 +96,8 @@ class Network {
                    const Workspace<T>& ws) const {
     for (size_t l = 0; l < depth(); ++l) {
       const Layer& layer = layout.layers[l];
-      forward(l, weights_of(layer), l ? input_of(l, ws) : x, l ? ld_input_of(l) : ld, {0, rows},
+      forward(l, weights_of(layer), l ? input_of(l, ws) : x,
+              l ? places_of_input(l, ws) : Places{ld, kernels.tile, kernels.tile}, {0, rows},
               {0, ptrdiff_t(layer.panels.size())}, ws);
     }
   }
@@ -95,7 +119,7 @@ class Network {
 
   // out (inputs.size(), panel.width) = or += x^T delta over the first `rows` rows.
   void weight_gradient(size_t l, ptrdiff_t rows, Range inputs, const Panel& panel, T* out,
-                       bool accumulate, const Workspace<T>& ws) const;
+                       bool accumulate, const Workspace<T>& ws, Ahead* ahead = nullptr) const;
   void bias_gradient(size_t l, ptrdiff_t rows, const Panel& panel, T* out, bool accumulate,
                      const Workspace<T>& ws) const;
 
@@ -103,7 +127,16 @@ class Network {
   const T* input_of(size_t l, const Workspace<T>& ws) const {
     return l ? ws.layers[l - 1].a : ws.x;
   }
-  ptrdiff_t ld_input_of(size_t l) const { return l ? layout.layers[l - 1].ld : layout.ld_input; }
+  // Rows of so many units that stay in the second-level cache.
+  ptrdiff_t rows_in_cache(ptrdiff_t units) const;
+
+  const Places& places_of_input(size_t l, const Workspace<T>& ws) const {
+    return l ? ws.layers[l - 1].places : ws.x_places;
+  }
+
+ private:
+  Places places(ptrdiff_t ld, ptrdiff_t rows, bool tiled) const;
+  Places places_of_layer(size_t l, ptrdiff_t rows, bool tiled) const;
 };
 
 }  // namespace mlpfast

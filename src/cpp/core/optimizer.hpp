@@ -20,6 +20,16 @@ class Optimizer {
   // Whether a step is w += rate * g and nothing else, so that the rate can be folded into the
   // deltas and the product of the backward pass can add to w directly.
   bool is_scaled_sum(double l2) const { return kind() == Update::scaled_sum && l2 == 0; }
+  Update kind() const {
+    switch (spec_.rule) {
+      case Rule::sgd:
+        return spec_.momentum == 0 ? Update::scaled_sum : Update::momentum;
+      case Rule::rmsprop:
+        return Update::rmsprop;
+      default:
+        return Update::adam;
+    }
+  }
 
   // Sets the scalars of step `t`, counted from 1.
   void begin_step(int64_t t, double lr, double l2) {
@@ -36,8 +46,9 @@ class Optimizer {
         break;
       case Update::adam: {
         // The bias corrections of m and v, folded into the rate and epsilon.
-        const double root = std::sqrt(1 - std::pow(spec_.beta_2, double(t)));
-        s.rate = T(-lr * root / (1 - std::pow(spec_.beta_1, double(t))));
+        raise_powers(t);
+        const double root = std::sqrt(1 - power_2_);
+        s.rate = T(-lr * root / (1 - power_1_));
         s.epsilon = std::max(T(spec_.epsilon * root), std::numeric_limits<T>::min());
         s.decay = T(1 - lr * spec_.weight_decay);
         s.beta_1 = T(spec_.beta_1);
@@ -57,6 +68,8 @@ class Optimizer {
     }
   }
 
+  const UpdateSpan<T>& scalars() const { return weights_; }
+
   // The l2 term is for weights, not for biases. m and v may be null where they are not wanted.
   void update(const Kernels<T>& kernels, T* w, T* m, T* v, const T* g, ptrdiff_t n,
               bool is_weight) const {
@@ -71,18 +84,25 @@ class Optimizer {
   }
 
  private:
-  Update kind() const {
-    switch (spec_.rule) {
-      case Rule::sgd:
-        return spec_.momentum == 0 ? Update::scaled_sum : Update::momentum;
-      case Rule::rmsprop:
-        return Update::rmsprop;
-      default:
-        return Update::adam;
+  // Raises the betas to the power of t. A step after the last costs two products; that they add up
+  // to rounding errors is prevented by a fresh start every so often. What comes out depends on t
+  // alone, not on the steps that were asked for before.
+  void raise_powers(int64_t t) {
+    constexpr int64_t kFresh = 64;
+    if (t != t_ + 1 || t % kFresh == 0) {
+      t_ = t - t % kFresh;
+      power_1_ = std::pow(spec_.beta_1, double(t_));
+      power_2_ = std::pow(spec_.beta_2, double(t_));
+    }
+    for (; t_ < t; ++t_) {
+      power_1_ *= spec_.beta_1;
+      power_2_ *= spec_.beta_2;
     }
   }
 
   OptimizerSpec spec_;
+  int64_t t_ = -1;  // of the powers
+  double power_1_ = 1, power_2_ = 1;
   UpdateSpan<T> weights_ = {};
 };
 

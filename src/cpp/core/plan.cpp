@@ -9,11 +9,22 @@
 namespace mlpfast {
 namespace {
 
-// Nets of up to this many parameters take the narrow plan: a gradient for each group of rows then
-// costs little beside the work on the group.
+// Nets of up to this many parameters may take the narrow plan: a gradient for each group of rows
+// then costs little beside the work on the group.
 constexpr ptrdiff_t kNarrowParams = 32768;
 // For less work in a step, waiting for the other threads costs more than they bring.
 constexpr double kFlopsWorthAThread = 3e6;
+
+// The narrow plan fills vectors with rows, the wide one with units: whether the first pads less.
+template <class T>
+bool rows_fill_better(const Network<T>& net, ptrdiff_t rows) {
+  ptrdiff_t weights = 0, padded = 0;
+  for (const Layer& layer : net.layout.layers) {
+    weights += layer.n_in * layer.n_out;
+    padded += layer.n_in * layer.out_padded;
+  }
+  return round_up(rows, net.kernels.lanes) * weights <= rows * padded;
+}
 
 }  // namespace
 
@@ -39,7 +50,7 @@ void Plan<T>::take_first_bad(const ptrdiff_t* rows, size_t n) {
 
 template <class T>
 std::unique_ptr<Plan<T>> make_plan(const Network<T>& net, ptrdiff_t rows, int threads, bool fused) {
-  if (net.layout.n_params <= kNarrowParams)
+  if (net.layout.n_params <= kNarrowParams && rows_fill_better(net, rows))
     return std::make_unique<NarrowPlan<T>>(net, rows, threads);
   return std::make_unique<WidePlan<T>>(net, rows, threads, fused);
 }

@@ -24,6 +24,10 @@ struct State {
 template <class T>
 struct Step {
   Batch<T> batch;
+  // The batch of the next call, or one without rows: a plan may begin to read it. `announced` says
+  // whether the last call named this step's batch.
+  Batch<T> next;
+  bool announced = false;
   State<T> state;
   // Moves the state, with begin_step done; null leaves the gradient in Plan::gradient().
   const Optimizer<T>* optimizer = nullptr;

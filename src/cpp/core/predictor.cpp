@@ -7,7 +7,7 @@ template <class T>
 Predictor<T>::Predictor(std::shared_ptr<const Network<T>> net) : net_(std::move(net)) {
   const auto offsets = net_->reserve(arena_, kMaxRows, false);
   arena_.commit();
-  ws_ = net_->bind(arena_, offsets, false);
+  ws_ = net_->bind(arena_, offsets, kMaxRows, false);
 }
 
 template <class T>
@@ -15,10 +15,27 @@ bool Predictor<T>::run(const T* flat, const T* x, ptrdiff_t n, T* out) {
   if (busy_.test_and_set(std::memory_order_acquire)) return false;
   const Network<T>& net = *net_;
   const ptrdiff_t n_in = net.spec.sizes.front(), n_out = net.spec.sizes.back();
-  net.forward_all([&](const Layer& layer) { return flat_view(layer, flat); }, x, n_in, n, ws_);
+  if (n == 1)
+    run_row(flat, x);
+  else
+    net.forward_all([&](const Layer& layer) { return flat_view(layer, flat); }, x, n_in, n, ws_);
   copy_rows(ws_.layers.back().a, net.last().ld, out, n_out, n, n_out);
   busy_.clear(std::memory_order_release);
   return true;
+}
+
+template <class T>
+void Predictor<T>::run_row(const T* flat, const T* x) const {
+  const Kernels<T>& kernels = net_->kernels;
+  for (size_t l = 0; l < net_->depth(); ++l) {
+    const Layer& layer = net_->layout.layers[l];
+    const WeightView<T> view = flat_view(layer, flat);
+    const auto& buffers = ws_.layers[l];
+    kernels.gemv(x, view.w, view.ldb, view.bias, layer.n_in, layer.out_padded, buffers.z);
+    if (layer.activation != Activation::identity)
+      kernels.activate[int(layer.activation)](buffers.z, buffers.a, 1, layer.n_out, layer.ld);
+    x = buffers.a;
+  }
 }
 
 template class Predictor<float>;

@@ -22,6 +22,9 @@ class Predictor {
   bool run(const T* flat, const T* x, ptrdiff_t n, T* out);
 
  private:
+  // The outputs are left in the workspace.
+  void run_row(const T* flat, const T* x) const;
+
   std::shared_ptr<const Network<T>> net_;
   Arena arena_;
   Workspace<T> ws_;

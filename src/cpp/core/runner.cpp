@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "tiny_plan.hpp"
+
 namespace mlpfast {
 namespace {
 
@@ -36,7 +38,7 @@ class ForwardPass {
       packed_ = arena_.template at<T>(packed);
       pack(net.layout, flat, packed_);
     }
-    for (const auto& o : offsets) workspaces_.push_back(net.bind(arena_, o, false));
+    for (const auto& o : offsets) workspaces_.push_back(net.bind(arena_, o, block_, false));
   }
 
   ptrdiff_t blocks() const { return blocks_; }
@@ -83,8 +85,7 @@ void predict(const Network<T>& net, const T* flat, const Data<T>& data, T* out, 
       ld = data.x_stride / ptrdiff_t(sizeof(T));
       return reinterpret_cast<const T*>(data.row(rows.begin));
     }
-    for (ptrdiff_t i = rows.begin; i < rows.end; ++i)
-      read_row(net.kernels, data, i, ws.x + (i - rows.begin) * ld, n_in);
+    net.gather_inputs({&data, nullptr, 0, data.n}, rows, rows.begin, {0, n_in}, ws);
     return static_cast<const T*>(ws.x);
   };
   ForwardPass<T> pass(net, flat, data.n, threads);
@@ -114,6 +115,10 @@ Totals evaluate(const Network<T>& net, const T* flat, const Data<T>& data, int t
 template <class T>
 Totals loss_and_grad(const Network<T>& net, const T* flat, const Data<T>& data, T* grad,
                      int threads) {
+  if (TinyPlan<T>::suits(net, data.n)) {
+    Totals totals;
+    if (TinyPlan<T>(net, data.n, nullptr).gradient(data, flat, grad, totals)) return totals;
+  }
   Arena arena;
   const ptrdiff_t w = arena.reserve_array<T>(net.layout.packed_size);
   arena.commit();

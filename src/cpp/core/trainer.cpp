@@ -2,7 +2,6 @@
 #include "trainer.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <stdexcept>
 
@@ -10,9 +9,6 @@
 
 namespace mlpfast {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-constexpr auto kCheckInterval = std::chrono::milliseconds(50);
 
 // Keeps a second thread out of a trainer.
 class Occupied {
@@ -46,8 +42,15 @@ RunResult Trainer<T>::run(const RunArgs<T>& args, T* flat) {
   const Occupied occupied(busy_);
   const Layout& layout = net_->layout;
   const ptrdiff_t rows = std::min(args.batch_size, args.data.n);
-  if (!plan_ || !plan_->fits(rows, args.threads))
-    plan_ = make_plan(*net_, rows, args.threads, true);
+  if (TinyPlan<T>::suits(*net_, rows)) {
+    plan_ = nullptr;
+    if (!tiny_ || !tiny_->fits(rows))
+      tiny_ = std::make_unique<TinyPlan<T>>(*net_, rows, &optimizer_);
+  } else {
+    tiny_ = nullptr;
+    if (!plan_ || !plan_->fits(rows, args.threads))
+      plan_ = make_plan(*net_, rows, args.threads, true);
+  }
 
   // With several epochs, a copy of the state to begin again from: a run is repeatable to the bit,
   // so the state after any epoch can be had once more.
@@ -85,6 +88,10 @@ template <class T>
 RunResult Trainer<T>::run_epochs(const RunArgs<T>& args, ptrdiff_t epochs) {
   RunResult result;
   result.totals.reserve(size_t(epochs) + 1);
+  if (tiny_) {
+    tiny_->train(args, epochs, optimizer_, steps_, state_, result);
+    return result;
+  }
   go_on_ = true;
   run_in_team(plan_->team_size(), [&](const Team& team) { train(team, args, epochs, result); });
   return result;
@@ -96,21 +103,8 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
   const TrainingFloatMode mode;
   const bool leads = team.index == 0;
   const ptrdiff_t n = args.data.n;
-  // How many batches make about a millisecond: the clock is looked at no more often.
-  const double flops = net_->flops_training() * double(std::min(args.batch_size, n)) + 1e4;
-  const int patience = int(std::clamp(1e8 / flops, 1.0, 10000.0));
-  int until_clock = patience;
-  Clock::time_point checked = leads ? Clock::now() : Clock::time_point();
-
-  const auto must_stop = [&] {
-    if (args.poll.stop && *args.poll.stop) return true;
-    if (!args.poll.check || --until_clock > 0) return false;
-    until_clock = patience;
-    const auto now = Clock::now();
-    if (now - checked < kCheckInterval) return false;
-    checked = now;
-    return args.poll.check();
-  };
+  // Member 0 alone asks it.
+  Watch watch(args.poll, net_->flops_training() * double(std::min(args.batch_size, n)));
 
   for (ptrdiff_t e = 0; e < epochs; ++e) {
     const double lr = args.learning_rates[e];
@@ -122,9 +116,20 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
       // done.
       if (leads) optimizer_.begin_step(++steps_, lr, args.l2);
       team.sync();
-      plan_->step(
-          team,
-          {{&args.data, order, first, rows}, state_, &optimizer_, lr, args.l2, args.want_metrics});
+      Step<T> step;
+      step.batch = {&args.data, order, first, rows};
+      if (first + rows < n)
+        step.next = {&args.data, order, first + rows, std::min(args.batch_size, n - first - rows)};
+      else if (e + 1 < epochs)
+        step.next = {&args.data, args.orders ? order + n : nullptr, 0,
+                     std::min(args.batch_size, n)};
+      step.announced = e > 0 || first > 0;
+      step.state = state_;
+      step.optimizer = &optimizer_;
+      step.lr = lr;
+      step.l2 = args.l2;
+      step.want_metrics = args.want_metrics;
+      plan_->step(team, step);
       if (leads) {
         sum.add(plan_->totals());
         if (plan_->bad_row() >= 0) {
@@ -132,7 +137,7 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
           result.bad_row = plan_->bad_row();
         } else if (!std::isfinite(plan_->totals().loss)) {
           result.status = Status::diverged;
-        } else if (must_stop() && !(e + 1 == epochs && first + rows == n)) {
+        } else if (watch.must_stop(1) && !(e + 1 == epochs && first + rows == n)) {
           result.status = Status::interrupted;
         }
         go_on_ = result.status == Status::ok;

@@ -2,38 +2,13 @@
 #pragma once
 
 #include <atomic>
-#include <functional>
 #include <memory>
 
 #include "plan.hpp"
+#include "run.hpp"
+#include "tiny_plan.hpp"
 
 namespace mlpfast {
-
-enum class Status { ok, interrupted, diverged, bad_input };
-
-// Says from outside whether to go on.
-struct Poll {
-  const volatile uint8_t* stop = nullptr;  // anybody may set it
-  std::function<bool()> check;             // called now and then; true ends the run
-};
-
-template <class T>
-struct RunArgs {
-  Data<T> data;
-  const int64_t* orders = nullptr;  // (epochs, data.n), or null
-  const double* learning_rates = nullptr;
-  ptrdiff_t epochs = 0, batch_size = 1;
-  double l2 = 0;
-  bool want_metrics = false;
-  int threads = 1;
-  Poll poll;
-};
-
-struct RunResult {
-  Status status = Status::ok;
-  ptrdiff_t bad_row = -1;
-  std::vector<Totals> totals;  // of the epochs that were done, and of an interrupted one
-};
 
 template <class T>
 class Trainer {
@@ -60,7 +35,9 @@ class Trainer {
   Arena arena_;
   State<T> state_;
   int64_t steps_ = 0;
+  // Of the two plans one is in use, whichever suits the batches of a run.
   std::unique_ptr<Plan<T>> plan_;
+  std::unique_ptr<TinyPlan<T>> tiny_;
   std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
   bool go_on_ = true;  // written by member 0 before a sync, read by all after it
 };

@@ -9,7 +9,10 @@ namespace {
 // Larger batches go through in blocks, with a gradient of their own.
 constexpr ptrdiff_t kBlockRows = 1024;
 // Rows of a panel whose gradient is computed, then used, before the next: stays in the L1 cache.
+// A multiple of every kernel's tile.
 constexpr ptrdiff_t kPieceRows = 48;
+// Memory for inputs that several threads read for themselves.
+constexpr ptrdiff_t kMostCopiedBytes = 1048576;
 
 }  // namespace
 
@@ -17,22 +20,29 @@ template <class T>
 WidePlan<T>::WidePlan(const Network<T>& net, ptrdiff_t rows, int threads, bool fused)
     : Plan<T>(net, rows, threads), block_rows_(std::min(rows, kBlockRows)) {
   Arena& arena = this->arena_;
-  const auto workspace = net.reserve(arena, block_rows_, true);
+  const auto workspace = net.reserve(arena, block_rows_, true, true);
+  const ptrdiff_t input_bytes = net.input_bytes(block_rows_);
+  each_reads_ = input_bytes * (this->team_size_ - 1) <= kMostCopiedBytes;
   ptrdiff_t widest = 0;
   for (const Layer& layer : net.layout.layers) widest = std::max(widest, layer.out_padded);
-  std::vector<ptrdiff_t> transposed, pieces;
+  std::vector<ptrdiff_t> transposed, pieces, inputs;
   for (int i = 0; i < this->team_size_; ++i) {
     transposed.push_back(arena.reserve_array<T>(widest * net.kernels.panel));
     pieces.push_back(arena.reserve_array<T>(kPieceRows * net.kernels.panel));
+    inputs.push_back(i == 0 || !each_reads_ ? workspace.front() : arena.reserve(input_bytes));
   }
   const bool keeps = !fused || block_rows_ < rows;
   const ptrdiff_t gradient = keeps ? arena.reserve_array<T>(net.layout.packed_size) : 0;
   arena.commit();
-  ws_ = net.bind(arena, workspace, true);
-  for (ptrdiff_t offset : transposed) transposed_.push_back(arena.at<T>(offset));
-  for (ptrdiff_t offset : pieces) pieces_.push_back(arena.at<T>(offset));
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    Member member;
+    member.ws = net.bind(arena, workspace, block_rows_, true, true);
+    member.ws.x = arena.at<T>(inputs[i]);
+    member.transposed = arena.at<T>(transposed[i]);
+    member.piece = arena.at<T>(pieces[i]);
+    members_.push_back(member);
+  }
   if (keeps) this->gradients_ = arena.at<T>(gradient);
-  bad_rows_.resize(size_t(this->team_size_), -1);
 }
 
 template <class T>
@@ -48,19 +58,45 @@ void WidePlan<T>::step(const Team& team, const Step<T>& step) {
   }
   for (ptrdiff_t begin = 0; begin < batch.rows; begin += block_rows_) {
     const ptrdiff_t n = std::min(block_rows_, batch.rows - begin);
-    const Range mine = share(n, team.index, team.count);
     if (begin > 0) team.sync();  // the last block's inputs are no longer wanted
-    bad_rows_[size_t(team.index)] =
-        this->net_.gather(batch, {begin + mine.begin, begin + mine.end}, begin, T(scale), ws_);
-    team.sync();
+    gather(team, step, {begin, begin + n}, T(scale));
     const Pass pass = {n, begin == 0, begin + n == batch.rows, onto_weights};
     forward(team, step, pass);
     if (leads) {
-      this->totals_.add(this->net_.sum_totals({0, n}, ws_));
-      this->take_first_bad(bad_rows_.data(), size_t(team.count));
+      this->totals_.add(this->net_.sum_totals({0, n}, members_[0].ws));
+      for (int i = 0; i < team.count && this->bad_row_ < 0; ++i)
+        this->bad_row_ = members_[size_t(i)].bad_row;
     }
     backward(team, step, pass);
   }
+}
+
+// The targets of a row are read by who computes its loss.
+template <class T>
+void WidePlan<T>::gather(const Team& team, const Step<T>& step, Range rows, T scale) {
+  const Network<T>& net = this->net_;
+  Member& me = members_[size_t(team.index)];
+  const Range all = {0, net.spec.sizes.front()};
+  const Range part = share(rows.size(), team.index, team.count);
+  const Range mine = {rows.begin + part.begin, rows.begin + part.end};
+  net.gather_targets(step.batch, mine, rows.begin, scale, me.ws);
+  if (!each_reads_) {
+    me.bad_row = net.gather_inputs(step.batch, mine, rows.begin, all, me.ws);
+    team.sync();
+  } else if (step.announced && me.has_read_ahead) {
+    me.bad_row = me.bad_ahead;
+  } else {
+    me.bad_row = net.gather_inputs(step.batch, rows, rows.begin, all, me.ws);
+  }
+  me.has_read_ahead = false;
+}
+
+// The next batch takes the place of this one, whose inputs are no longer wanted.
+template <class T>
+void WidePlan<T>::read_ahead(const Step<T>& step, Member& me) const {
+  me.bad_ahead = this->net_.gather_inputs(step.next, {0, step.next.rows}, 0,
+                                          {0, this->net_.spec.sizes.front()}, me.ws);
+  me.has_read_ahead = true;
 }
 
 // A grid of the team over rows and panels, with the least work for the busiest; cutting panels
@@ -85,6 +121,7 @@ typename WidePlan<T>::Tile WidePlan<T>::tile(ptrdiff_t rows, ptrdiff_t panels, c
 template <class T>
 void WidePlan<T>::forward(const Team& team, const Step<T>& step, const Pass& pass) {
   const Network<T>& net = this->net_;
+  const Workspace<T>& ws = members_[size_t(team.index)].ws;
   for (size_t l = 0; l < net.depth(); ++l) {
     const Layer& layer = net.layout.layers[l];
     const ptrdiff_t panels = ptrdiff_t(layer.panels.size());
@@ -92,9 +129,9 @@ void WidePlan<T>::forward(const Team& team, const Step<T>& step, const Pass& pas
     // The loss wants whole rows as well, and follows at once.
     Tile part = {share(pass.rows, team.index, team.count), {0, panels}};
     if (!last && !net.whole_rows(l)) part = tile(pass.rows, panels, team);
-    net.forward(l, packed_view(layer, static_cast<const T*>(step.state.w)), net.input_of(l, ws_),
-                net.ld_input_of(l), part.rows, part.panels, ws_);
-    if (last) net.loss(part.rows, step.want_metrics, ws_);
+    net.forward(l, packed_view(layer, static_cast<const T*>(step.state.w)), net.input_of(l, ws),
+                net.places_of_input(l, ws), part.rows, part.panels, ws);
+    if (last) net.loss(part.rows, step.want_metrics, ws);
     team.sync();
   }
 }
@@ -102,7 +139,8 @@ void WidePlan<T>::forward(const Team& team, const Step<T>& step, const Pass& pas
 template <class T>
 void WidePlan<T>::backward(const Team& team, const Step<T>& step, const Pass& pass) {
   const Network<T>& net = this->net_;
-  T* transposed = transposed_[size_t(team.index)];
+  const Workspace<T>& ws = members_[size_t(team.index)].ws;
+  T* transposed = members_[size_t(team.index)].transposed;
   for (size_t l = net.depth(); l-- > 0;) {
     const Layer& layer = net.layout.layers[l];
     if (l > 0) {
@@ -110,11 +148,11 @@ void WidePlan<T>::backward(const Team& team, const Step<T>& step, const Pass& pa
       for (ptrdiff_t s = part.panels.begin; s < part.panels.end; ++s) {
         const Panel& strip = layer.strips[size_t(s)];
         net.transpose_strip(l, step.state.w, strip, transposed);
-        net.propagate(l, transposed, part.rows, strip, ws_);
+        net.propagate(l, transposed, part.rows, strip, ws);
       }
       team.sync();  // all have read the weights of layer l, which are changed below
       if (net.whole_rows(l - 1)) {
-        net.derive_whole_rows(l - 1, share(pass.rows, team.index, team.count), ws_);
+        net.derive_whole_rows(l - 1, share(pass.rows, team.index, team.count), ws);
         team.sync();
       }
     }
@@ -127,45 +165,58 @@ void WidePlan<T>::weights(const Team& team, const Step<T>& step, const Pass& pas
   const Network<T>& net = this->net_;
   const Layer& layer = net.layout.layers[l];
   const bool fused = step.optimizer && pass.first && pass.last;
-  T* piece = pieces_[size_t(team.index)];
-  const Tile part = tile(layer.n_in, ptrdiff_t(layer.panels.size()), team);
-  const ptrdiff_t pieces = (part.rows.size() + kPieceRows - 1) / kPieceRows;
-  for (ptrdiff_t p = part.panels.begin; p < part.panels.end; ++p) {
-    const Panel& panel = layer.panels[size_t(p)];
-    for (ptrdiff_t i = 0; i < pieces; ++i) {
-      const ptrdiff_t k = part.rows.begin + i * kPieceRows;
-      const Range inputs = {k, std::min(k + kPieceRows, part.rows.end)};
-      const ptrdiff_t at = layer.packed_w + panel.col * layer.in_padded + k * panel.width;
-      if (pass.onto_weights) {
-        net.weight_gradient(l, pass.rows, inputs, panel, step.state.w + at, true, ws_);
-      } else if (fused) {
-        net.weight_gradient(l, pass.rows, inputs, panel, piece, false, ws_);
-        this->update(net, step, at, piece, inputs.size() * panel.width, true);
-      } else {
-        T* gradient = this->gradients_ + at;
-        net.weight_gradient(l, pass.rows, inputs, panel, gradient, !pass.first, ws_);
-        if (step.optimizer && pass.last)
-          this->update(net, step, at, gradient, inputs.size() * panel.width, true);
-      }
-    }
-    // Who has the first rows of a panel does its biases.
-    if (part.rows.begin == 0 && part.rows.size() > 0 && net.spec.bias)
-      biases(team, step, pass, l, panel);
+  Member& me = members_[size_t(team.index)];
+  // In pieces of rows, so that a tile of inputs is never divided.
+  const ptrdiff_t n_pieces = (layer.n_in + kPieceRows - 1) / kPieceRows;
+  const Tile part = tile(n_pieces, ptrdiff_t(layer.panels.size()), team);
+  // Few enough inputs at a time that they stay in the cache for all panels.
+  const ptrdiff_t chunk = std::max<ptrdiff_t>(net.rows_in_cache(pass.rows) / kPieceRows, 1);
+  const bool reads_ahead = l == 0 && this->reads_ahead(step);
+  Ahead ahead{};
+  if (reads_ahead) {
+    const Gather<T> rows = step.next.gather({0, step.next.rows}, 0, layer.n_in);
+    ahead = {rows.x, rows.stride, rows.order, rows.rows, step.next.bytes(layer.n_in)};
   }
+  const auto inputs_of = [&](ptrdiff_t begin, ptrdiff_t end) {
+    return Range{begin * kPieceRows, std::min(end * kPieceRows, layer.n_in)};
+  };
+  for (ptrdiff_t begin = part.rows.begin; begin < part.rows.end; begin += chunk) {
+    const ptrdiff_t end = std::min(begin + chunk, part.rows.end);
+    for (ptrdiff_t p = part.panels.begin; p < part.panels.end; ++p) {
+      const Panel& panel = layer.panels[size_t(p)];
+      for (ptrdiff_t i = begin; i < end; ++i) {
+        const Range inputs = inputs_of(i, i + 1);
+        const ptrdiff_t n = inputs.size() * panel.width;
+        const ptrdiff_t at =
+            layer.packed_w + panel.col * layer.in_padded + inputs.begin * panel.width;
+        T* gradient = pass.onto_weights ? step.state.w + at
+                      : fused           ? me.piece
+                                        : this->gradients_ + at;
+        net.weight_gradient(l, pass.rows, inputs, panel, gradient, pass.onto_weights || !pass.first,
+                            me.ws, reads_ahead ? &ahead : nullptr);
+        if (!pass.onto_weights && step.optimizer && pass.last)
+          this->update(net, step, at, gradient, n, true);
+      }
+      // Who has the first rows of a panel does its biases.
+      if (begin == 0 && end > 0 && net.spec.bias) biases(team, step, pass, l, panel);
+    }
+  }
+  if (reads_ahead) read_ahead(step, me);
 }
 
 template <class T>
 void WidePlan<T>::biases(const Team& team, const Step<T>& step, const Pass& pass, size_t l,
                          const Panel& panel) {
   const Network<T>& net = this->net_;
+  Member& me = members_[size_t(team.index)];
   const ptrdiff_t at = net.layout.layers[l].packed_b + panel.col;
   if (pass.onto_weights) {
-    net.bias_gradient(l, pass.rows, panel, step.state.w + at, true, ws_);
+    net.bias_gradient(l, pass.rows, panel, step.state.w + at, true, me.ws);
     return;
   }
   const bool fused = step.optimizer && pass.first && pass.last;
-  T* gradient = fused ? pieces_[size_t(team.index)] : this->gradients_ + at;
-  net.bias_gradient(l, pass.rows, panel, gradient, !pass.first, ws_);
+  T* gradient = fused ? me.piece : this->gradients_ + at;
+  net.bias_gradient(l, pass.rows, panel, gradient, !pass.first, me.ws);
   if (step.optimizer && pass.last) this->update(net, step, at, gradient, panel.width, false);
 }
 

@@ -31,6 +31,22 @@ class WidePlan final : public Plan<T> {
     bool onto_weights;  // the deltas hold the learning rate: the product adds to the weights
   };
 
+  // What a thread has to itself.
+  struct Member {
+    Workspace<T> ws;  // all but, perhaps, the inputs is common
+    T* transposed;    // a strip of weights
+    T* piece;         // a piece of the weight gradient
+    ptrdiff_t bad_row = -1;
+    bool has_read_ahead = false;
+    ptrdiff_t bad_ahead = -1;
+  };
+
+  void gather(const Team& team, const Step<T>& step, Range rows, T scale);
+  bool reads_ahead(const Step<T>& step) const {
+    return each_reads_ && step.next.rows > 0 && step.next.rows <= block_rows_ &&
+           step.batch.rows <= block_rows_;
+  }
+  void read_ahead(const Step<T>& step, Member& me) const;
   void forward(const Team& team, const Step<T>& step, const Pass& pass);
   void backward(const Team& team, const Step<T>& step, const Pass& pass);
   void weights(const Team& team, const Step<T>& step, const Pass& pass, size_t l);
@@ -38,10 +54,10 @@ class WidePlan final : public Plan<T> {
               const Panel& panel);
 
   ptrdiff_t block_rows_;
-  Workspace<T> ws_;
-  std::vector<T*> transposed_;       // one a thread, a strip
-  std::vector<T*> pieces_;           // one a thread, a piece of the weight gradient
-  std::vector<ptrdiff_t> bad_rows_;  // one a thread
+  // Whether each thread reads the inputs into memory of its own. Fetching a line that another core
+  // has just written costs as much as fetching it from the caller's array, which can be done ahead.
+  bool each_reads_;
+  std::vector<Member> members_;
 };
 
 }  // namespace mlpfast

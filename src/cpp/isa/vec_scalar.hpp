@@ -27,9 +27,12 @@ struct Vec4 {
   struct Mask {
     bool on[4];
   };
+  static constexpr bool waits = false;
   static constexpr int lanes = 4;
   static constexpr int panel_vectors = 2;
+  static constexpr int tile_vectors = 2;
   static constexpr int max_rows[2] = {4, 4};
+  static constexpr int table = 1;  // there is no look_up
 
   T v[4];
 
@@ -62,6 +65,13 @@ struct Vec4 {
   static Vec4 gather(const T* p, ptrdiff_t stride) {
     return each([&](int i) { return p[i * stride]; });
   }
+  static void prefetch(const void* p) {
+#if defined(__GNUC__) || defined(__clang__)
+    __builtin_prefetch(p, 0, 2);
+#else
+    (void)p;
+#endif
+  }
   void store(T* p) const {
     for (int i = 0; i < 4; ++i) p[i] = v[i];
   }
@@ -88,10 +98,21 @@ struct Vec4 {
   friend Vec4 operator/(Vec4 a, Vec4 b) {
     return each([&](int i) { return a.v[i] / b.v[i]; });
   }
+  // a^2 - square, exactly, if square is a^2 rounded: a is split in two halves (Veltkamp, Dekker).
+  friend Vec4 square_rest(Vec4 a, Vec4 square) {
+    constexpr T splitter = T((Bits(1) << ((Format::mantissa + 2) / 2)) + 1);
+    return each([&](int i) {
+      const T shifted = a.v[i] * splitter, high = shifted - (shifted - a.v[i]), low = a.v[i] - high;
+      return ((high * high - square.v[i]) + T(2) * high * low) + low * low;
+    });
+  }
+  friend Vec4 quotient(Vec4 a, Vec4 b) { return a / b; }
   // a b + c; here rounded twice, for want of an instruction.
   friend Vec4 fma(Vec4 a, Vec4 b, Vec4 c) {
     return each([&](int i) { return a.v[i] * b.v[i] + c.v[i]; });
   }
+  // sum += a b, rounded once where fma is.
+  friend void accumulate(Vec4& sum, Vec4 a, Vec4 b) { sum = fma(a, b, sum); }
   // The second argument where either is NaN.
   friend Vec4 min(Vec4 a, Vec4 b) {
     return each([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
@@ -106,6 +127,7 @@ struct Vec4 {
   friend Vec4 sqrt(Vec4 a) {
     return each([&](int i) { return std::sqrt(a.v[i]); });
   }
+  friend Vec4 fast_sqrt(Vec4 a) { return sqrt(a); }
   // For |a| below 2^(mantissa - 1), which is all that is asked for.
   friend Vec4 round(Vec4 a) {
     return each([&](int i) { return (a.v[i] + Format::shifter) - Format::shifter; });
@@ -150,9 +172,22 @@ struct Vec4 {
     for (int i = 1; i < 4; ++i) r = a.v[i] > r ? a.v[i] : r;
     return r;
   }
+  // Element q is the sum of a[q].
+  static Vec4 sums(const Vec4 (&a)[4]) {
+    return each([&](int i) { return sum(a[i]); });
+  }
+  // out[c] holds element c of every row; row(i) points to four of row i's.
+  template <class Row>
+  static void load_quads(Row row, Vec4 (&out)[4]) {
+    for (int c = 0; c < 4; ++c) out[c] = each([&](int i) { return row(i)[c]; });
+  }
 };
 
 template <class T>
 struct VecOf {
   using type = Vec4<T>;
 };
+
+// A few lanes: where the rows of a batch of few lie in them.
+template <class T>
+struct SmallVecOf : VecOf<T> {};

@@ -21,8 +21,8 @@ struct Step {
 struct Sigmoid {
   template <class V>
   static V value(V z) {
-    const V e = exp(V::set(0) - abs(z));  // never overflows
-    return V::select(less(z, V::set(0)), e, V::set(1)) / (e + V::set(1));
+    if constexpr (V::waits) return logistic_soon(z);
+    return logistic(z);
   }
   template <class V>
   static V derivative(V a) {
@@ -32,8 +32,7 @@ struct Sigmoid {
 struct Tanh {
   template <class V>
   static V value(V z) {
-    const V t = expm1_of_negative(abs(z) * V::set(-2));
-    return copysign((V::set(0) - t) / (t + V::set(2)), z);
+    return hyperbolic_tangent(z);
   }
   template <class V>
   static V derivative(V a) {
@@ -83,7 +82,7 @@ struct Softplus {
 struct Silu {
   template <class V>
   static V value(V z) {
-    return z * Sigmoid::value(z);
+    return times_logistic(z);
   }
   template <class V>
   static V derivative(V z) {
@@ -94,15 +93,11 @@ struct Silu {
 struct Gelu {
   template <class V>
   static V value(V z) {
-    V cdf, density;
-    normal(z, cdf, density);
-    return z * cdf;
+    return times_normal_cdf(z);
   }
   template <class V>
   static V derivative(V z) {
-    V cdf, density;
-    normal(z, cdf, density);
-    return fma(z, density, cdf);
+    return times_normal_cdf_derivative(z);
   }
 };
 struct Exp {
@@ -137,35 +132,33 @@ inline int lanes_left(ptrdiff_t cols, ptrdiff_t j) {
   return cols - j < V::lanes ? int(cols - j) : V::lanes;
 }
 
-// The largest of a row and the sum of exp(z - largest).
-template <class V>
-inline void softmax_row(const typename V::T* z, ptrdiff_t cols, typename V::T& most,
-                        typename V::T& total) {
-  using T = typename V::T;
-  const V lowest = V::set(-MathConstants<T>::infinity);
-  V top = lowest;
-  for (ptrdiff_t j = 0; j < cols; j += V::lanes) {
-    const auto in = V::first(lanes_left<V>(cols, j));
-    top = max(top, V::select(in, V::load(z + j), lowest));
-  }
-  most = largest(top);
-  V e = V::set(0);
-  for (ptrdiff_t j = 0; j < cols; j += V::lanes) {
-    const auto in = V::first(lanes_left<V>(cols, j));
-    e = e + V::select(in, exp(V::load(z + j) - V::set(most)), V::set(0));
-  }
-  total = sum(e);
-}
-
 template <class V>
 void softmax(const typename V::T* z, typename V::T* a, ptrdiff_t rows, ptrdiff_t cols,
              ptrdiff_t ld) {
   using T = typename V::T;
+  const V lowest = V::set(-MathConstants<T>::infinity);
+  if (cols <= V::lanes) {  // a row is one register
+    const auto in = V::first(int(cols));
+    for (ptrdiff_t i = 0; i < rows; ++i, z += ld, a += ld) {
+      const V logits = V::load(z), most = V::set(largest(V::select(in, logits, lowest)));
+      const V e = exp(V::select(in, logits - most, V::set(0)));
+      quotient(e, V::set(sum(V::select(in, e, V::set(0))))).store(a);
+    }
+    return;
+  }
   for (ptrdiff_t i = 0; i < rows; ++i, z += ld, a += ld) {
-    T most, total;
-    softmax_row<V>(z, cols, most, total);
+    V top = lowest;
     for (ptrdiff_t j = 0; j < cols; j += V::lanes)
-      (exp(V::load(z + j) - V::set(most)) / V::set(total)).store(a + j);
+      top = max(top, V::select(V::first(lanes_left<V>(cols, j)), V::load(z + j), lowest));
+    const V most = V::set(largest(top));
+    V total = V::set(0);
+    for (ptrdiff_t j = 0; j < cols; j += V::lanes) {
+      const V e = exp(V::load(z + j) - most);
+      e.store(a + j);
+      total = total + V::select(V::first(lanes_left<V>(cols, j)), e, V::set(0));
+    }
+    const V whole = V::set(sum(total));
+    for (ptrdiff_t j = 0; j < cols; j += V::lanes) quotient(V::load(a + j), whole).store(a + j);
   }
 }
 

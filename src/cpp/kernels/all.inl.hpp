@@ -7,6 +7,8 @@
 
 #include "gemm.inl.hpp"
 
+#include "gemv.inl.hpp"
+
 #include "activations.inl.hpp"
 
 #include "losses.inl.hpp"
@@ -15,14 +17,22 @@
 
 #include "moves.inl.hpp"
 
+#include "narrow.inl.hpp"
+
+#include "tiny.inl.hpp"
+
 template <class T>
 using V = typename VecOf<T>::type;
+template <class T>
+using SmallV = typename SmallVecOf<T>::type;
 
 template <class T>
 const Kernels<T> table = {
     V<T>::lanes,
     V<T>::lanes* V<T>::panel_vectors,
+    V<T>::lanes* V<T>::tile_vectors,
     gemm<V<T>>,
+    gemv<V<T>>,
     {activate<V<T>, Identity>, activate<V<T>, Step>, activate<V<T>, Sigmoid>, activate<V<T>, Tanh>,
      activate<V<T>, Relu>, activate<V<T>, LeakyRelu>, activate<V<T>, Elu>, activate<V<T>, Softplus>,
      activate<V<T>, Silu>, activate<V<T>, Gelu>, activate<V<T>, Exp>, softmax<V<T>>},
@@ -33,12 +43,26 @@ const Kernels<T> table = {
      elementwise_loss<V<T>, Huber>, elementwise_loss<V<T>, BinaryCrossentropy>,
      categorical_crossentropy<V<T>>, elementwise_loss<V<T>, Poisson>},
     elementwise_loss<V<T>, PoissonFromLogits>,
-    {update<V<T>, ScaledSum<V<T>>>, update<V<T>, Momentum<V<T>>>, update<V<T>, Adam<V<T>>>,
-     update<V<T>, Rmsprop<V<T>>>},
+    row_metrics<V<T>>,
+    {update<V<T>, ScaledSum>, update<V<T>, Momentum>, update<V<T>, Adam>, update<V<T>, Rmsprop>},
     column_sums<V<T>>,
     transpose<V<T>>,
     combine<V<T>>,
-    convert<float, T>,
-    convert<double, T>,
-    convert<uint8_t, T>,
+    unit_product<V<T>>,
+    unit_gradient<V<T>>,
+    {unit_derive<V<T>, Identity>, nullptr, unit_derive<V<T>, Sigmoid>, unit_derive<V<T>, Tanh>,
+     unit_derive<V<T>, Relu>, unit_derive<V<T>, LeakyRelu>, unit_derive<V<T>, Elu>,
+     unit_derive<V<T>, Softplus>, unit_derive<V<T>, Silu>, unit_derive<V<T>, Gelu>,
+     unit_derive<V<T>, Exp>, nullptr},
+    {unit_loss<V<T>, Mse>, unit_loss<V<T>, SquaredError>, unit_loss<V<T>, Mae>,
+     unit_loss<V<T>, Huber>, unit_loss<V<T>, BinaryCrossentropy>,
+     unit_categorical_crossentropy<V<T>>, unit_loss<V<T>, Poisson>},
+    unit_loss<V<T>, PoissonFromLogits>,
+    unit_metrics<V<T>>,
+    unit_softmax<V<T>>,
+    unit_softmax_derive<V<T>>,
+    take_rows<V<T>>,
+    {gather<V<T>, float>, gather<V<T>, double>, gather<V<T>, uint8_t>},
+    SmallV<T>::lanes,
+    tiny<SmallV<T>>,
 };

@@ -13,51 +13,143 @@
 #else
 #define MLPFAST_UNROLL(n)
 #endif
+#if defined(__GNUC__) || defined(__clang__)
+#define MLPFAST_INLINE_LAMBDA __attribute__((always_inline))
+#else
+#define MLPFAST_INLINE_LAMBDA
+#endif
 
-// Bytes of b that stay in the L1 cache while the row blocks pass over them; a third is left to a.
+// Bytes of b of a transposed product that stay in the first-level cache while the row blocks pass
+// over them. In the other products b lies in one piece and is fetched in time from the second
+// level.
 constexpr ptrdiff_t kResidentBytes = 32768;
+// Steps over k without a jump: more gained nothing, and lost some as the code grew.
+constexpr int kUnroll = 4;
 
-// One register block: MR rows by NV vectors of c, kept in MR * NV accumulators that begin with the
-// rows at `init`, `ld_init` apart. With ByRows, a runs along its rows (a_col is 1), else along its
-// columns (a_row is 1); the other stride is lda.
-template <class V, int MR, int NV, bool ByRows>
-void gemm_block(const typename V::T* a, ptrdiff_t lda, const typename V::T* b, ptrdiff_t ldb,
-                ptrdiff_t k, typename V::T* c, ptrdiff_t ldc, const typename V::T* init,
-                ptrdiff_t ld_init) {
+// Where the operands of a register block lie; see Gemm.
+template <class T>
+struct BlockArgs {
+  const T* a;
+  ptrdiff_t lda, a_block;
+  const T* b;
+  ptrdiff_t ldb, b_block;
+  T* c;
+  ptrdiff_t ldc, c_block;
+  const T* init;  // what the accumulators begin with
+  ptrdiff_t ld_init, init_block;
+  ptrdiff_t k;
+  // A line to ask for every kAheadSteps steps over k, the next one so far from it; spread out, so
+  // that what the product itself needs from the second-level cache does not wait behind them.
+  const char* soon;
+  ptrdiff_t soon_step;
+};
+constexpr int kAheadSteps = 2 * kUnroll;
+constexpr ptrdiff_t kLine = 64;
+
+template <class V>
+constexpr ptrdiff_t tile_of = V::lanes* V::tile_vectors;
+
+// Where vector j of a row lies.
+template <class V>
+constexpr ptrdiff_t vector_at(int j, ptrdiff_t block) {
+  return (j / V::tile_vectors) * block + (j % V::tile_vectors) * V::lanes;
+}
+
+// How a product reads a and b. The strides of the tiled ones are constants, which leaves the inner
+// loop without address arithmetic: it would take turns from the multiply-adds.
+enum class Access {
+  rows,           // a row-major
+  columns,        // a transposed
+  tiled_rows,     // a tiled; the rows of b follow each other
+  tiled_columns,  // a tiled, transposed; b tiled
+};
+
+// One register block: MR rows by NV vectors of c, kept in MR * NV accumulators.
+template <class V, int MR, int NV, Access access>
+void gemm_block(const BlockArgs<typename V::T>& g) {
+  using T = typename V::T;
+  constexpr bool tiled = access == Access::tiled_rows || access == Access::tiled_columns;
+  constexpr bool by_rows = access == Access::rows || access == Access::tiled_rows;
+  const ptrdiff_t lda = tiled ? tile_of<V> : g.lda;
+  const ptrdiff_t ldb = access == Access::tiled_rows      ? ptrdiff_t(NV) * V::lanes
+                        : access == Access::tiled_columns ? tile_of<V>
+                                                          : g.ldb;
+  const ptrdiff_t b_block = access == Access::tiled_rows ? tile_of<V> : g.b_block;
+  const ptrdiff_t a_row = by_rows ? lda : 1, a_col = by_rows ? 1 : lda;
   V acc[MR][NV];
   MLPFAST_UNROLL(16)
   for (int i = 0; i < MR; ++i) {
     MLPFAST_UNROLL(4)
-    for (int j = 0; j < NV; ++j) acc[i][j] = V::load(init + i * ld_init + j * V::lanes);
+    for (int j = 0; j < NV; ++j)
+      acc[i][j] = V::load(g.init + i * g.ld_init + vector_at<V>(j, g.init_block));
   }
-  MLPFAST_UNROLL(4)
-  for (ptrdiff_t p = 0; p < k; ++p) {
-    V row[NV];
+  const T* a = g.a;
+  const T* b = g.b;
+  const auto steps = [&](ptrdiff_t n) MLPFAST_INLINE_LAMBDA {
     MLPFAST_UNROLL(4)
-    for (int j = 0; j < NV; ++j) row[j] = V::load(b + p * ldb + j * V::lanes);
-    MLPFAST_UNROLL(16)
-    for (int i = 0; i < MR; ++i) {
-      const V x = V::set(ByRows ? a[i * lda + p] : a[p * lda + i]);
+    for (ptrdiff_t p = 0; p < n; ++p) {
+      V row[NV];
       MLPFAST_UNROLL(4)
-      for (int j = 0; j < NV; ++j) acc[i][j] = fma(x, row[j], acc[i][j]);
+      for (int j = 0; j < NV; ++j) row[j] = V::load(b + p * ldb + vector_at<V>(j, b_block));
+      MLPFAST_UNROLL(16)
+      for (int i = 0; i < MR; ++i) {
+        const V x = V::set(a[i * a_row + p * a_col]);
+        MLPFAST_UNROLL(4)
+        for (int j = 0; j < NV; ++j) accumulate(acc[i][j], x, row[j]);
+      }
     }
+  };
+  if constexpr (tiled) {
+    // The k of tiled_rows jumps from tile to tile, whose width is a multiple of kUnroll.
+    ptrdiff_t k = g.k;
+    const ptrdiff_t jump = by_rows ? g.a_block - tile_of<V> : 0;
+    while (k > 0) {
+      const ptrdiff_t n = by_rows && k > tile_of<V> ? tile_of<V> : k;
+      ptrdiff_t left = n;
+      if constexpr (!by_rows) {
+        const char* soon = g.soon;
+        for (; left >= kAheadSteps; left -= kAheadSteps) {
+          V::prefetch(soon);
+          soon += g.soon_step;
+          steps(kUnroll);
+          a += kUnroll * a_col;
+          b += kUnroll * ldb;
+          steps(kUnroll);
+          a += kUnroll * a_col;
+          b += kUnroll * ldb;
+        }
+      }
+      for (; left >= kUnroll; left -= kUnroll) {
+        steps(kUnroll);
+        a += kUnroll * a_col;
+        b += kUnroll * ldb;
+      }
+      for (; left > 0; --left) {
+        steps(1);
+        a += a_col;
+        b += ldb;
+      }
+      a += jump;
+      k -= n;
+    }
+  } else {
+    steps(g.k);
   }
   MLPFAST_UNROLL(16)
   for (int i = 0; i < MR; ++i) {
     MLPFAST_UNROLL(4)
-    for (int j = 0; j < NV; ++j) acc[i][j].store(c + i * ldc + j * V::lanes);
+    for (int j = 0; j < NV; ++j) acc[i][j].store(g.c + i * g.ldc + vector_at<V>(j, g.c_block));
   }
 }
 
 template <class V>
-using GemmBlock = void (*)(const typename V::T*, ptrdiff_t, const typename V::T*, ptrdiff_t,
-                           ptrdiff_t, typename V::T*, ptrdiff_t, const typename V::T*, ptrdiff_t);
+using GemmBlock = void (*)(const BlockArgs<typename V::T>&);
 
-template <class V, int NV, bool ByRows>
+template <class V, int NV, Access access>
 struct GemmRow {
   template <int... Is>
   struct Of {
-    static constexpr GemmBlock<V> blocks[sizeof...(Is)] = {gemm_block<V, Is + 1, NV, ByRows>...};
+    static constexpr GemmBlock<V> blocks[sizeof...(Is)] = {gemm_block<V, Is + 1, NV, access>...};
   };
 };
 
@@ -69,54 +161,89 @@ struct CountUp<0, Is...> {
   using In = typename Row::template Of<Is...>;
 };
 
-template <class V, int NV, bool ByRows>
+template <class V, int NV, Access access>
 inline const GemmBlock<V>* gemm_row_blocks() {
-  return CountUp<V::max_rows[NV - 1]>::template In<GemmRow<V, NV, ByRows>>::blocks;
+  return CountUp<V::max_rows[NV - 1]>::template In<GemmRow<V, NV, access>>::blocks;
 }
 
-template <class V, bool ByRows>
+template <class V, Access access>
 inline const GemmBlock<V>* gemm_blocks_for(ptrdiff_t vectors) {
   if constexpr (V::panel_vectors >= 4)
-    if (vectors == 4) return gemm_row_blocks<V, 4, ByRows>();
+    if (vectors == 4) return gemm_row_blocks<V, 4, access>();
   if constexpr (V::panel_vectors >= 3)
-    if (vectors == 3) return gemm_row_blocks<V, 3, ByRows>();
-  if (vectors == 2) return gemm_row_blocks<V, 2, ByRows>();
-  return gemm_row_blocks<V, 1, ByRows>();
+    if (vectors == 3) return gemm_row_blocks<V, 3, access>();
+  if (vectors == 2) return gemm_row_blocks<V, 2, access>();
+  return gemm_row_blocks<V, 1, access>();
+}
+
+template <class V>
+inline const GemmBlock<V>* gemm_blocks(const Gemm<typename V::T>& g) {
+  const ptrdiff_t vectors = g.n / V::lanes;
+  if (g.a_transposed)
+    return g.lda == tile_of<V> && g.ldb == tile_of<V>
+               ? gemm_blocks_for<V, Access::tiled_columns>(vectors)
+               : gemm_blocks_for<V, Access::columns>(vectors);
+  return g.lda == tile_of<V> && g.ldb == g.n ? gemm_blocks_for<V, Access::tiled_rows>(vectors)
+                                             : gemm_blocks_for<V, Access::rows>(vectors);
 }
 
 template <class V>
 constexpr typename V::T zero_row[V::lanes * V::panel_vectors] = {};
 
+// Where the next lines are, about `bytes` of them.
+inline const char* look_ahead(Ahead& ahead, ptrdiff_t bytes) {
+  const ptrdiff_t row = ahead.order ? ptrdiff_t(ahead.order[ahead.row]) : ahead.row;
+  const char* at = ahead.x + row * ahead.stride + ahead.at;
+  ahead.at += bytes;
+  if (ahead.at >= ahead.bytes) {
+    ahead.at = 0;
+    ++ahead.row;
+  }
+  return at;
+}
+
 template <class V>
 void gemm(const Gemm<typename V::T>& g) {
   using T = typename V::T;
-  const ptrdiff_t vectors = g.n / V::lanes;
-  const bool by_rows = g.a_col == 1;
-  const GemmBlock<V>* blocks =
-      by_rows ? gemm_blocks_for<V, true>(vectors) : gemm_blocks_for<V, false>(vectors);
-  const ptrdiff_t lda = by_rows ? g.a_row : g.a_col;
-  // Rows in blocks that are as even as can be, so that none is too thin to hide the latency.
-  const ptrdiff_t most = V::max_rows[vectors - 1];
-  const ptrdiff_t count = (g.m + most - 1) / most;
-  const ptrdiff_t k_step = kResidentBytes / ptrdiff_t(sizeof(T)) / g.n;
+  const GemmBlock<V>* blocks = gemm_blocks<V>(g);
+  const ptrdiff_t most = V::max_rows[g.n / V::lanes - 1];
+  const ptrdiff_t k_step = g.a_transposed ? kResidentBytes / ptrdiff_t(sizeof(T)) / g.n : g.k;
+  // Rows of c that are neighbours in a: those of a tile, or all.
+  const ptrdiff_t together = g.a_transposed ? tile_of<V> : g.m;
+  BlockArgs<T> args;
+  args.lda = g.lda;
+  args.a_block = g.a_block;
+  args.ldb = g.ldb;
+  args.b_block = g.b_block;
+  args.ldc = g.ldc;
+  args.c_block = g.c_block;
+  args.soon = reinterpret_cast<const char*>(zero_row<V>);
+  args.soon_step = g.ahead ? kLine : 0;
   ptrdiff_t p = 0;
   do {
-    const ptrdiff_t k = g.k - p < k_step + k_step / 2 ? g.k - p : k_step;
-    const T* b = g.b + p * g.ldb;
-    const T* a = g.a + p * g.a_col;
-    T* c = g.c;
+    args.k = g.k - p < k_step + k_step / 2 ? g.k - p : k_step;
+    args.b = g.b + p * g.ldb;
+    args.c = g.c;
     const bool onto_c = g.accumulate || p > 0;
-    const T* init = onto_c ? c : g.bias ? g.bias : zero_row<V>;
-    const ptrdiff_t ld_init = onto_c ? g.ldc : 0;
-    ptrdiff_t left = g.m;
-    for (ptrdiff_t i = count; i > 0; --i) {
-      const ptrdiff_t rows = (left + i - 1) / i;
-      blocks[rows - 1](a, lda, b, g.ldb, k, c, g.ldc, init, ld_init);
-      a += rows * g.a_row;
-      init += rows * ld_init;
-      c += rows * g.ldc;
-      left -= rows;
+    args.init = onto_c ? g.c : g.bias ? g.bias : zero_row<V>;
+    args.ld_init = onto_c ? g.ldc : 0;
+    args.init_block = onto_c ? g.c_block : tile_of<V>;
+    const T* a = g.a + (g.a_transposed ? p * g.lda : 0);
+    for (ptrdiff_t first = 0; first < g.m; first += together, a += g.a_block) {
+      args.a = a;
+      // Blocks that are as even as can be, so that none is too thin to hide the latency.
+      ptrdiff_t left = g.m - first < together ? g.m - first : together;
+      for (ptrdiff_t i = (left + most - 1) / most; i > 0; --i) {
+        const ptrdiff_t rows = (left + i - 1) / i;
+        if (g.ahead && g.ahead->row < g.ahead->rows)
+          args.soon = look_ahead(*g.ahead, args.k / kAheadSteps * kLine);
+        blocks[rows - 1](args);
+        args.a += g.a_transposed ? rows : rows * g.lda;
+        args.init += rows * args.ld_init;
+        args.c += rows * g.ldc;
+        left -= rows;
+      }
     }
-    p += k;
+    p += args.k;
   } while (p < g.k);
 }

@@ -38,20 +38,50 @@ enum class Loss : int {
 // `scaled_sum` is w = decay * w + rate * g, the others keep moments m and v.
 enum class Update : int { scaled_sum, momentum, adam, rmsprop, count };
 
+enum class InputType : int { f32, f64, u8, count };
+
+// Rows that will be wanted soon: while a product computes a register block it asks for a few of
+// their cache lines, so that they are near when their time comes.
+struct Ahead {
+  const char* x;         // row 0
+  ptrdiff_t stride;      // bytes from row to row
+  const int64_t* order;  // numbers of the rows, or null for 0, 1, 2...
+  ptrdiff_t rows, bytes;
+  ptrdiff_t row = 0, at = 0;  // what comes next
+};
+
 // c (m x n) = init + a (m x k) b (k x n), where init is c itself, a bias row, or 0. Every element
 // is one chain of fused multiply-adds over k in ascending order, however m and n are cut up, so
 // that a result does not depend on who computes it with whom.
+//
+// A matrix of units is row-major or tiled: its columns in tiles of `tile` elements, each tile with
+// all its rows one after the other. Column j is at (j / tile) * block + j % tile from the start of
+// its row; rows are `ld` apart. In a row-major matrix block is tile.
 template <class T>
 struct Gemm {
-  const T* a;  // element (i, p) at a[i * a_row + p * a_col]; one of the strides is 1
-  ptrdiff_t a_row, a_col;
-  const T* b;  // row p at b + p * ldb; n readable elements
-  ptrdiff_t ldb;
+  const T* a;  // m rows of k columns; transposed: k rows of m columns
+  ptrdiff_t lda, a_block;
+  bool a_transposed;
+  const T* b;  // k rows; n readable columns
+  ptrdiff_t ldb, b_block;
   T* c;
-  ptrdiff_t ldc;
+  ptrdiff_t ldc, c_block;
   const T* bias;      // n readable elements, or null
   bool accumulate;    // init is c; bias is not looked at
-  ptrdiff_t m, n, k;  // n is padded and at most `panel`
+  ptrdiff_t m, n, k;  // n is padded and at most `panel`; all begin at a whole tile
+  Ahead* ahead;       // or null
+};
+
+// Rows to be read in some order and of some type into the net's own.
+template <class T>
+struct Gather {
+  const char* x;         // first wanted element of row 0
+  ptrdiff_t stride;      // bytes from row to row
+  const int64_t* order;  // numbers of the rows, or null for 0, 1, 2...
+  ptrdiff_t rows, cols;
+  T* to;  // may be tiled, and begins a tile
+  ptrdiff_t ld, block;
+  T scale;  // factor on every element
 };
 
 // Loss and delta of a few rows. For a pair of loss and output activation that is computed from the
@@ -65,6 +95,12 @@ struct LossRows {
   T* delta;            // rows x ld; zeros are written to the padding
   double* row_loss;    // rows
   ptrdiff_t rows, cols, ld, ld_target;
+};
+
+// What the loss phase leaves for each row. `correct` is 1 where the largest output is the largest
+// target, the first of equals, or with one output, where both are on one side of a half.
+struct RowTotals {
+  double loss, correct, squared_error, absolute_error;
 };
 
 // One update of n neighbouring parameters. The scalars are folded by the core:
@@ -85,12 +121,114 @@ struct UpdateSpan {
   T l2, decay, rate, rate_g, beta_1, beta_2, one_minus_beta_1, one_minus_beta_2, epsilon;
 };
 
+// Unit-major blocks: unit j of row i at [j * ld + i], so that rows lie in the lanes of vectors and
+// any number of units does. What stands in the rows up to the next multiple of the lanes is
+// computed along, with deltas of 0.
+
+// z (units x rows) = init + w x, where init is z itself, a bias for each unit, or 0.
+template <class T>
+struct UnitProduct {
+  const T* w;  // of unit i and input p at w[i * w_unit + p * w_input]; one of the strides is 1
+  ptrdiff_t w_unit, w_input;
+  const T* x;  // inputs x ld
+  T* z;        // units x ld
+  ptrdiff_t ld;
+  const T* bias;                  // units, or null
+  bool accumulate;                // init is z; bias is not looked at
+  ptrdiff_t units, rows, inputs;  // rows is padded
+};
+
+// out[i * ld_out + j] = the sum over rows of x[i] d[j]: the gradient of weights where outputs are
+// so few, that rows fill a vector better. A group of rows comes in several blocks, `first` to
+// `last`; in between a vector of sums for each weight waits in `partial`, inputs (rounded up) x
+// outputs x lanes elements, or where it is null, the sum itself in `out`.
+template <class T>
+struct UnitGradient {
+  const T* x;  // inputs x ld
+  const T* d;  // outputs x ld
+  ptrdiff_t ld;
+  T* out;
+  ptrdiff_t ld_out;
+  T* partial;
+  bool first, last;
+  ptrdiff_t inputs, outputs, rows;  // rows is padded
+};
+
+// As LossRows.
+template <class T>
+struct UnitLoss {
+  const T* z;
+  T* a;  // written by categorical_crossentropy, as its softmax
+  const T* target;
+  T* delta;
+  const T* weight;  // (rows,), or null for ones
+  T scale;          // of the deltas
+  ptrdiff_t rows, cols, ld;
+};
+
+// Weighted sums of what RowTotals says.
+struct Metrics {
+  double correct = 0, squared_error = 0, absolute_error = 0;
+};
+
+// Whole steps of a small net on a few rows. The rows lie in the lanes of short vectors: a unit of a
+// layer is `row_vectors` of them, its outputs for all rows of the batch; the layers' arrays, x,
+// target, weight and scale are arrays of such units. Lanes without a row repeat another, with
+// weight 0. Parameters are flat, with zeros up to a multiple of the lanes.
+template <class T>
+struct TinyLayer {
+  ptrdiff_t n_in, n_out;
+  Activation activation;
+  const T* w;     // (n_in, n_out)
+  const T* bias;  // (n_out,), or null
+  const T* in;
+  T* z;  // pre-activations where they are kept, else the same as a
+  T* a;
+  T* d;  // deltas
+};
+
+// A parameter's gradient is the sum over rows of an input times a delta.
+template <class T>
+struct TinyTerm {
+  const T* in;
+  const T* delta;
+};
+
+template <class T>
+struct TinySteps {
+  const TinyLayer<T>* layers;
+  ptrdiff_t depth;
+  const TinyTerm<T>* terms;  // one for each parameter, padded
+  ptrdiff_t n_params;        // padded
+  int row_vectors;           // 1, 2 or 4
+  Loss loss;
+  bool loss_from_logits, want_metrics;
+  const T *target, *weight, *scale;  // sample weights, and factors on the deltas
+  T* batch;                          // x, target, weight and scale begin here, one after another
+  ptrdiff_t batch_size;              // elements
+
+  ptrdiff_t steps;
+  const T* batches;  // of all steps, to be copied to `batch`; null: what stands there is used
+  T *w, *m, *v;
+  T* g;           // takes the gradient if `update` is count, else unused
+  const T* l2;    // (n_params,) factors, or null
+  Update update;  // with the scalars of each step, or count: no update
+  const UpdateSpan<T>* scalars;
+  double* totals;                // (steps, 4): loss, correct, squared and absolute errors, weighted
+  const volatile uint8_t* stop;  // or null
+};
+
 template <class T>
 struct Kernels {
   int lanes;  // elements in a vector
-  int panel;  // most columns of one gemm call
+  int panel;  // most columns of one gemm call, a multiple of tile
+  int tile;   // columns of a tile, a multiple of lanes
 
   void (*gemm)(const Gemm<T>&);
+  // z (n) = bias + x (k) w, the same to the bit for one row; row p of w at w + p * ldw. n is
+  // padded, bias may be null.
+  void (*gemv)(const T* x, const T* w, ptrdiff_t ldw, const T* bias, ptrdiff_t k, ptrdiff_t n,
+               T* z);
   // a = f(z), rows x cols, both with leading dimension ld; a may be z.
   void (*activate[int(Activation::count)])(const T* z, T* a, ptrdiff_t rows, ptrdiff_t cols,
                                            ptrdiff_t ld);
@@ -100,20 +238,39 @@ struct Kernels {
                                          ptrdiff_t ld);
   void (*loss[int(Loss::count)])(const LossRows<T>&);
   void (*poisson_from_logits)(const LossRows<T>&);
+  // All but the loss of each row's totals; errors are means over the outputs.
+  void (*row_metrics)(const LossRows<T>&, RowTotals* totals);
   void (*update[int(Update::count)])(const UpdateSpan<T>&);
-  // sums[j] = sum over rows of d[i][j] in ascending order, or added to what stands there.
-  void (*column_sums)(const T* d, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t ld, T* sums,
-                      bool accumulate);
+  // sums[j] = sum over rows of d[i][j] in ascending order, or added to what stands there; d may be
+  // tiled.
+  void (*column_sums)(const T* d, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t ld, ptrdiff_t block,
+                      T* sums, bool accumulate);
   // dst[j * ld_dst + i] = src[i * ld_src + j] for i < rows, j < cols; may read and write up to
   // the padded number of rows.
   void (*transpose)(const T* src, ptrdiff_t ld_src, ptrdiff_t rows, ptrdiff_t cols, T* dst,
                     ptrdiff_t ld_dst);
   // sum[i] = (...((g_0[i] + g_1[i]) + g_2[i]) ...) over `count` arrays `stride` apart, into g_0.
   void (*combine)(T* g, ptrdiff_t n, ptrdiff_t stride, ptrdiff_t count);
-  // dst = src * scale; returns whether all of it is finite.
-  bool (*convert_f32)(const float* src, T* dst, ptrdiff_t n, T scale);
-  bool (*convert_f64)(const double* src, T* dst, ptrdiff_t n, T scale);
-  bool (*convert_u8)(const uint8_t* src, T* dst, ptrdiff_t n, T scale);
+  void (*unit_product)(const UnitProduct<T>&);
+  void (*unit_gradient)(const UnitGradient<T>&);
+  // d *= f'(z) by what was kept, as in `derive`; and sums[j] = or += the sum of unit j's d.
+  void (*unit_derive[int(Activation::count)])(const T* kept, T* d, ptrdiff_t units, ptrdiff_t rows,
+                                              ptrdiff_t ld, T* sums, bool accumulate);
+  // The weighted sum of the rows' losses, and the deltas.
+  double (*unit_loss[int(Loss::count)])(const UnitLoss<T>&);
+  double (*unit_poisson_from_logits)(const UnitLoss<T>&);
+  void (*unit_metrics)(const UnitLoss<T>&, Metrics&);
+  void (*unit_softmax)(const T* z, T* a, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t ld);
+  void (*unit_softmax_derive)(const T* a, T* grad, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t ld);
+  // to[j * ld + i] = rows[i][j] for i < n, which is padded, and j < cols; returns whether all of
+  // it is finite.
+  bool (*take_rows)(const T* const* rows, ptrdiff_t n, ptrdiff_t cols, T* to, ptrdiff_t ld);
+  // Returns the first row, counted from 0, that is not finite, or -1.
+  ptrdiff_t (*gather[int(InputType::count)])(const Gather<T>&);
+  int tiny_lanes;  // rows in a vector of `tiny`
+  // Makes the steps up to the first whose loss is not finite or after which *stop is set, that one
+  // included; returns how many.
+  ptrdiff_t (*tiny)(const TinySteps<T>&);
 };
 
 // What one ISA file exports.

@@ -1,4 +1,5 @@
-// Losses: the loss of every row, and its delta times the row's factor. Formulas as in numpy.py.
+// Losses: the loss of every row, and its delta times the row's factor; and the other figures that
+// monitors want. Formulas as in numpy.py.
 
 constexpr double kHuberDelta = 1.0;
 constexpr double kPoissonEpsilon = 1e-7;
@@ -89,32 +90,97 @@ void elementwise_loss(const LossRows<typename V::T>& r) {
   }
 }
 
-// -sum t log p with p = softmax(z), delta = p sum(t) - t.
+// -sum t log p with p = softmax(z), delta = p sum(t) - t. With the largest logit m, whose p is
+// 1 / sum exp(z - m): log p = z - m + log p_m. So no exp is needed, and one log for many rows.
 template <class V>
 void categorical_crossentropy(const LossRows<typename V::T>& r) {
   using T = typename V::T;
+  constexpr ptrdiff_t block = 2 * V::lanes;
+  const V lowest = V::set(-MathConstants<T>::infinity);
+  for (ptrdiff_t begin = 0; begin < r.rows; begin += block) {
+    const ptrdiff_t count = r.rows - begin < block ? r.rows - begin : block;
+    T largest_p[block], sum_t[block], shifted[block];
+    for (ptrdiff_t i = 0; i < block; ++i) largest_p[i] = sum_t[i] = shifted[i] = T(1);
+    for (ptrdiff_t i = 0; i < count; ++i) {
+      const ptrdiff_t row = begin + i;
+      const T* z = r.z + row * r.ld;
+      const T* a = r.a + row * r.ld;
+      const T* target = r.target + row * r.ld_target;
+      V top_z = lowest, top_a = V::set(0);
+      for (ptrdiff_t j = 0; j < r.cols; j += V::lanes) {
+        const auto in = V::first(lanes_left<V>(r.cols, j));
+        top_z = max(top_z, V::select(in, V::load(z + j), lowest));
+        top_a = max(top_a, V::select(in, V::load(a + j), V::set(0)));
+      }
+      const V most = V::set(largest(top_z));
+      V weighted = V::set(0), targets = V::set(0);
+      for (ptrdiff_t j = 0; j < r.cols; j += V::lanes) {
+        const auto in = V::first(lanes_left<V>(r.cols, j));
+        const V t = V::load(target + j);
+        weighted = weighted + V::select(in, t * (most - V::load(z + j)), V::set(0));
+        targets = targets + V::select(in, t, V::set(0));
+      }
+      largest_p[i] = largest(top_a);
+      sum_t[i] = sum(targets);
+      shifted[i] = sum(weighted);
+      if (!r.row_scale) continue;
+      const V total = V::set(sum_t[i]), factor = V::set(r.row_scale[row]);
+      for (ptrdiff_t j = 0; j < r.cols; j += V::lanes) {
+        const auto in = V::first(lanes_left<V>(r.cols, j));
+        const V grad = V::load(a + j) * total - V::load(target + j);
+        V::select(in, grad * factor, V::set(0)).store(r.delta + row * r.ld + j);
+      }
+    }
+    for (ptrdiff_t i = 0; i < block; i += V::lanes) {
+      const V log_p = log(V::load(largest_p + i));
+      (V::load(shifted + i) - V::load(sum_t + i) * log_p).store(shifted + i);
+    }
+    for (ptrdiff_t i = 0; i < count; ++i) r.row_loss[begin + i] = double(shifted[i]);
+  }
+}
+
+// The largest element of each lane so far, and its place in the row.
+template <class V>
+struct LargestOf {
+  V value, place;
+  void look_at(V x, V where) {
+    const auto above = less(value, x);
+    value = V::select(above, x, value);
+    place = V::select(above, where, place);
+  }
+  // The place of the largest of all lanes, the first of equals.
+  typename V::T first() const {
+    const V top = V::set(largest(value));
+    const V lowest = V::set(-MathConstants<typename V::T>::infinity);
+    return -largest(V::select(less(value, top), lowest, V::set(0) - place));
+  }
+};
+
+template <class V>
+void row_metrics(const LossRows<typename V::T>& r, RowTotals* totals) {
+  using T = typename V::T;
+  const V zero = V::set(0), lowest = V::set(-MathConstants<T>::infinity);
+  T numbers[V::lanes];
+  for (int q = 0; q < V::lanes; ++q) numbers[q] = T(q);
+  const V lane = V::load(numbers);
   for (ptrdiff_t i = 0; i < r.rows; ++i) {
-    const T* z = r.z + i * r.ld;
     const T* a = r.a + i * r.ld;
     const T* target = r.target + i * r.ld_target;
-    T most, total;
-    softmax_row<V>(z, r.cols, most, total);
-    const V log_total = log(V::set(total));
-    V loss = V::set(0), targets = V::set(0);
+    V squared = zero, absolute = zero;
+    LargestOf<V> best = {lowest, lane}, right = {lowest, lane};
     for (ptrdiff_t j = 0; j < r.cols; j += V::lanes) {
       const auto in = V::first(lanes_left<V>(r.cols, j));
-      const V t = V::load(target + j);
-      const V log_p = V::load(z + j) - V::set(most) - log_total;
-      loss = loss - V::select(in, t * log_p, V::set(0));
-      targets = targets + V::select(in, t, V::set(0));
+      const V x = V::load(a + j), t = V::load(target + j), where = V::set(T(j)) + lane;
+      const V e = V::select(in, x - t, zero);
+      squared = fma(e, e, squared);
+      absolute = absolute + abs(e);
+      best.look_at(V::select(in, x, lowest), where);
+      right.look_at(V::select(in, t, lowest), where);
     }
-    r.row_loss[i] = double(sum(loss));
-    if (!r.row_scale) continue;
-    const V sum_t = V::set(sum(targets)), factor = V::set(r.row_scale[i]);
-    for (ptrdiff_t j = 0; j < r.cols; j += V::lanes) {
-      const auto in = V::first(lanes_left<V>(r.cols, j));
-      const V grad = V::load(a + j) * sum_t - V::load(target + j);
-      V::select(in, grad * factor, V::set(0)).store(r.delta + i * r.ld + j);
-    }
+    const bool same =
+        r.cols == 1 ? (a[0] > T(0.5)) == (target[0] > T(0.5)) : best.first() == right.first();
+    totals[i].correct = same ? 1 : 0;
+    totals[i].squared_error = double(sum(squared)) / double(r.cols);
+    totals[i].absolute_error = double(sum(absolute)) / double(r.cols);
   }
 }

@@ -82,7 +82,7 @@ class Trainer(Protocol):
         self,
         data: Data,
         orders: Array | None,
-        learning_rates: Sequence[float],
+        learning_rates: Array | Sequence[float],
         batch_size: int,
         *,
         l2: float,
@@ -91,6 +91,7 @@ class Trainer(Protocol):
     ) -> Report:
         """Train one epoch for each learning rate and update the parameters in place.
 
+        `learning_rates` is a float64 array or a list of floats.
         `orders` (epochs, n) int64 is the row order of each epoch, None the natural one. `stop` is
         a (1,) uint8 array that anybody may set to 1 to end the run at the next batch.
         """
@@ -111,6 +112,16 @@ FastPredict: TypeAlias = Callable[[Any, Any], Any]
 
 
 def no_fast_predict(_x: Any, _out: Any) -> Any:
+    """Take no shortcut."""
+    return NotImplemented
+
+
+#: ``fast_gradient(x, y, sample_weight, out)`` returns the loss and the gradient of the net on a few
+#: rows, or NotImplemented, likewise.
+FastGradient: TypeAlias = Callable[[Any, Any, Any, Any], Any]
+
+
+def no_fast_gradient(_x: Any, _y: Any, _sample_weight: Any, _out: Any) -> Any:
     """Take no shortcut."""
     return NotImplemented
 
@@ -140,6 +151,9 @@ class Backend(Protocol):
 
     def fast_predict(self, spec: NetSpec, params: Array) -> FastPredict:
         """Return a shortcut past the checks for a few rows that are just as they should be."""
+
+    def fast_gradient(self, spec: NetSpec, params: Array) -> FastGradient:
+        """Return such a shortcut for `loss_and_grad`; only asked for if the net is trainable."""
 
     def loss_and_grad(self, spec: NetSpec, params: Array, data: Data, grad: Array) -> float:
         """Write the gradient (n_params,) of the reduced loss to grad and return the loss."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mlpfast import _core
-from mlpfast.backends.base import Array, Data, FastPredict, Report
+from mlpfast.backends.base import Array, Data, FastGradient, FastPredict, Report, no_fast_gradient
 from mlpfast.spec import NetSpec, Optimizer
 from mlpfast.threads import num_threads
 
@@ -53,7 +53,7 @@ class CppTrainer:
         self,
         data: Data,
         orders: Array | None,
-        learning_rates: Sequence[float],
+        learning_rates: Array | Sequence[float],
         batch_size: int,
         *,
         l2: float,
@@ -67,7 +67,7 @@ class CppTrainer:
             data.sample_weight,
             data.input_scale,
             orders,
-            learning_rates,
+            np.asarray(learning_rates, np.float64),
             min(batch_size, len(data)),
             l2,
             want_metrics,
@@ -118,6 +118,9 @@ class CppBackend:
 
     def fast_predict(self, spec: NetSpec, params: Array) -> FastPredict:
         return _network(spec, self._isa).fast_predict(params)
+
+    def fast_gradient(self, spec: NetSpec, params: Array) -> FastGradient:
+        return _network(spec, self._isa).fast_gradient(params) or no_fast_gradient
 
     def loss_and_grad(self, spec: NetSpec, params: Array, data: Data, grad: Array) -> float:
         loss, weight = _network(spec, self._isa).loss_and_grad(

@@ -15,7 +15,14 @@ from mlpfast.backends import _numba_kernels as k
 from mlpfast.backends._numba_jit import provide
 from mlpfast.backends._numba_layers import DEPTH, PACK, TILE, X_KINDS
 from mlpfast.backends._numba_vectors import VECTOR_BYTES
-from mlpfast.backends.base import Array, Data, FastPredict, Report
+from mlpfast.backends.base import (
+    Array,
+    Data,
+    FastGradient,
+    FastPredict,
+    Report,
+    no_fast_gradient,
+)
 from mlpfast.spec import ACTIVATIONS, FROM_PREACTIVATION, LOSSES, NetSpec, Optimizer
 from mlpfast.threads import num_threads
 
@@ -206,7 +213,7 @@ class NumbaTrainer:
         self,
         data: Data,
         orders: Array | None,
-        learning_rates: Sequence[float],
+        learning_rates: Array | Sequence[float],
         batch_size: int,
         *,
         l2: float,
@@ -427,6 +434,9 @@ class NumbaBackend:
             return out
 
         return predict
+
+    def fast_gradient(self, spec: NetSpec, params: Array) -> FastGradient:
+        return no_fast_gradient
 
     def loss_and_grad(self, spec: NetSpec, params: Array, data: Data, grad: Array) -> float:
         n, plan = len(data), plan_of(spec)

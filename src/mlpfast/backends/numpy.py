@@ -12,7 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from mlpfast.backends.base import Array, Data, FastPredict, Report, no_fast_predict
+from mlpfast.backends.base import (
+    Array,
+    Data,
+    FastGradient,
+    FastPredict,
+    Report,
+    no_fast_gradient,
+    no_fast_predict,
+)
 from mlpfast.spec import (
     ELU_ALPHA,
     FROM_PREACTIVATION,
@@ -303,7 +311,7 @@ class NumpyTrainer:
         self,
         data: Data,
         orders: Array | None,
-        learning_rates: Sequence[float],
+        learning_rates: Array | Sequence[float],
         batch_size: int,
         *,
         l2: float,
@@ -311,7 +319,7 @@ class NumpyTrainer:
         stop: Array,
     ) -> Report:
         history: list[Array] = []
-        for epoch, lr in enumerate(learning_rates):
+        for epoch, lr in enumerate(map(float, learning_rates)):
             before = self.params.copy(), self.m.copy(), self.v.copy(), self.steps
             sums = np.zeros(5)
             for first in range(0, len(data), batch_size):
@@ -369,6 +377,9 @@ class NumpyBackend:
     @np.errstate(**_QUIET)
     def fast_predict(self, spec: NetSpec, params: Array) -> FastPredict:
         return no_fast_predict
+
+    def fast_gradient(self, spec: NetSpec, params: Array) -> FastGradient:
+        return no_fast_gradient
 
     def loss_and_grad(self, spec: NetSpec, params: Array, data: Data, grad: Array) -> float:
         sums, grad[...] = loss_and_grad(spec, params, *batch_of(spec, data, slice(None)))

@@ -218,7 +218,7 @@ def _result(
     held_out: tuple[Array, Array] | None,
 ) -> dict[str, Any]:
     """Return all that the run says of itself, as JSON will have it."""
-    spec, epochs = net.spec, len(history.epoch)
+    spec, epochs = net.spec, history.n_epochs
     trained = net.evaluate(job.X, job.y, metrics=job.metrics, input_scale=job.model.input_scale)
     result: dict[str, Any] = {
         "data": args.data,

@@ -64,7 +64,7 @@ class Watch(Callback):
 
     def on_train_end(self, net: MLP, history: History) -> None:
         """Count the time since the last epoch, if training broke off within one."""
-        if len(history.epoch) == 0:
+        if history.n_epochs == 0:
             self.seconds += time.perf_counter() - self._started
 
     def _due(self, epoch: int) -> bool:

@@ -1,0 +1,45 @@
+"""The jobs that are no race against the peers: growth, scaling, activations, calls, memory.
+
+Each is a module with `NAME`, `TITLE` and three functions: ``run(cpus, quick)`` measures and returns
+what goes into the JSON file, ``lines(facts)`` makes the table, ``floors(facts)`` judges.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from benchmarks import activations, calls, growth, memory, scaling
+from benchmarks.floors import Floor
+from benchmarks.workloads import WORKLOADS, Workload
+from benchmarks.workloads import select as select_workloads
+
+
+class Study(Protocol):
+    """What such a module offers."""
+
+    NAME: str
+    TITLE: str
+
+    def run(self, cpus: list[int], quick: bool, /) -> Any: ...
+    def lines(self, facts: Any, /) -> list[str]: ...
+    def floors(self, facts: Any, /) -> list[Floor]: ...
+
+
+STUDIES: tuple[Study, ...] = (growth, scaling, activations, calls, memory)
+
+
+def select(names: list[str]) -> tuple[list[Workload], list[Study]]:
+    """Return the named jobs against the peers and the named studies; all for no names.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown.
+    """
+    if not names:
+        return list(WORKLOADS), list(STUDIES)
+    known = tuple(study.NAME for study in STUDIES)
+    return (
+        select_workloads([name for name in names if name not in known], known),
+        [study for study in STUDIES if study.NAME in names],
+    )

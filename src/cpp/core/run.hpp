@@ -1,0 +1,67 @@
+// What a run of epochs is asked for and what comes of it, and when it looks at the outside.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <vector>
+
+#include "network.hpp"
+
+namespace mlpfast {
+
+enum class Status { ok, interrupted, diverged, bad_input };
+
+// Says from outside whether to go on.
+struct Poll {
+  const volatile uint8_t* stop = nullptr;  // anybody may set it
+  std::function<bool()> check;             // called now and then; true ends the run
+};
+
+template <class T>
+struct RunArgs {
+  Data<T> data;
+  const int64_t* orders = nullptr;  // (epochs, data.n), or null
+  const double* learning_rates = nullptr;
+  ptrdiff_t epochs = 0, batch_size = 1;
+  double l2 = 0;
+  bool want_metrics = false;
+  int threads = 1;
+  Poll poll;
+};
+
+struct RunResult {
+  Status status = Status::ok;
+  ptrdiff_t bad_row = -1;
+  std::vector<Totals> totals;  // of the epochs that were done, and of an interrupted one
+};
+
+// Asks a poll between batches: for its flag each time, for its check some times a second.
+class Watch {
+ public:
+  // The clock is looked at after about a millisecond's worth of batches.
+  Watch(const Poll& poll, double flops_of_batch)
+      : poll_(poll), patience_(int(std::clamp(1e8 / (flops_of_batch + 1e4), 1.0, 10000.0))) {}
+
+  // Whether to end the run, some batches after the last call.
+  bool must_stop(int batches) {
+    if (poll_.stop && *poll_.stop) return true;
+    if (!poll_.check || (until_clock_ -= batches) > 0) return false;
+    until_clock_ = patience_;
+    const auto now = Clock::now();
+    if (now - checked_ < kCheckInterval) return false;
+    checked_ = now;
+    return poll_.check();
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  static constexpr auto kCheckInterval = std::chrono::milliseconds(50);
+
+  const Poll& poll_;
+  int patience_;
+  int until_clock_ = patience_;
+  Clock::time_point checked_ = Clock::now();
+};
+
+}  // namespace mlpfast

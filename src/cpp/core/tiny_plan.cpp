@@ -1,0 +1,243 @@
+// Lays out the kernel's arrays, gathers rows into lanes, and counts epochs around its steps.
+#include "tiny_plan.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "../isa/float_mode.hpp"
+
+namespace mlpfast {
+namespace {
+
+constexpr ptrdiff_t kMostRows = 8;
+constexpr ptrdiff_t kMostParams = 256;
+
+}  // namespace
+
+template <class T>
+bool TinyPlan<T>::suits(const Network<T>& net, ptrdiff_t rows) {
+  return rows <= kMostRows && net.layout.n_params <= kMostParams;
+}
+
+template <class T>
+int TinyPlan<T>::row_vectors(ptrdiff_t rows) const {
+  const ptrdiff_t lanes = net_.kernels.tiny_lanes;
+  return rows <= lanes ? 1 : rows <= 2 * lanes ? 2 : 4;
+}
+
+template <class T>
+TinyPlan<T>::TinyPlan(const Network<T>& net, ptrdiff_t rows, const Optimizer<T>* optimizer)
+    : net_(net) {
+  const Layout& layout = net.layout;
+  const ptrdiff_t lanes = net.kernels.tiny_lanes;
+  const ptrdiff_t n_in = net.spec.sizes.front(), n_out = net.spec.sizes.back();
+  steps_.row_vectors = row_vectors(rows);
+  stride_ = steps_.row_vectors * lanes;
+  steps_.n_params = round_up(layout.n_params, lanes);
+  steps_.batch_size = (n_in + n_out + 2) * stride_;
+  steps_.depth = ptrdiff_t(net.depth());
+  steps_.loss = net.spec.loss;
+  steps_.loss_from_logits = layout.loss_from_logits;
+  steps_.update = optimizer ? optimizer->kind() : Update::count;
+
+  const auto units = [&](ptrdiff_t n) { return arena_.template reserve_array<T>(n * stride_); };
+  const auto params = [&] { return arena_.template reserve_array<T>(steps_.n_params); };
+  const ptrdiff_t w = params(), m = params(), v = params(), g = params(), l2 = params();
+  const ptrdiff_t ones = units(1), zeros = units(1), batch = units(n_in + n_out + 2);
+  const ptrdiff_t row = arena_.template reserve_array<T>(n_in);
+  const ptrdiff_t ahead =
+      arena_.template reserve_array<T>(optimizer ? kSteps * steps_.batch_size : 0);
+  std::vector<ptrdiff_t> offsets;
+  for (const Layer& layer : layout.layers) {
+    const ptrdiff_t a = units(layer.n_out), d = units(layer.n_out);
+    offsets.insert(offsets.end(), {layer.keeps_z ? units(layer.n_out) : a, a, d});
+  }
+  arena_.commit();
+  const auto at = [&](ptrdiff_t offset) { return arena_.template at<T>(offset); };
+
+  steps_.w = at(w);
+  steps_.m = at(m);
+  steps_.v = at(v);
+  steps_.g = at(g);
+  l2_ = at(l2);
+  row_ = at(row);
+  ahead_ = at(ahead);
+  std::fill_n(at(ones), stride_, T(1));
+  steps_.batch = at(batch);
+  steps_.target = steps_.batch + n_in * stride_;
+  steps_.weight = steps_.target + n_out * stride_;
+  steps_.scale = steps_.weight + stride_;
+  const T* in = steps_.batch;
+  for (size_t l = 0; l < net.depth(); ++l) {
+    const Layer& layer = layout.layers[l];
+    T *z = at(offsets[3 * l]), *a = at(offsets[3 * l + 1]), *d = at(offsets[3 * l + 2]);
+    layers_.push_back({layer.n_in, layer.n_out, layer.activation, steps_.w + layer.flat_w,
+                       layer.flat_b < 0 ? nullptr : steps_.w + layer.flat_b, in, z, a, d});
+    for (ptrdiff_t i = 0; i < layer.n_in; ++i)
+      for (ptrdiff_t j = 0; j < layer.n_out; ++j)
+        terms_.push_back({in + i * stride_, d + j * stride_});
+    for (ptrdiff_t j = 0; layer.flat_b >= 0 && j < layer.n_out; ++j)
+      terms_.push_back({at(ones), d + j * stride_});
+    in = a;
+  }
+  terms_.resize(size_t(steps_.n_params), {at(zeros), at(zeros)});
+  scalars_.resize(optimizer ? kSteps : 1);
+  weights_.resize(scalars_.size());
+  rates_.resize(scalars_.size(), -1);
+  totals_.resize(4 * scalars_.size());
+  steps_.layers = layers_.data();
+  steps_.terms = terms_.data();
+  steps_.scalars = scalars_.data();
+  steps_.totals = totals_.data();
+}
+
+// Writes the rows of a batch to `to`, as TinySteps::batch has them; returns the first that is not
+// finite, or -1.
+template <class T>
+ptrdiff_t TinyPlan<T>::gather(const Batch<T>& batch, T* to, double& weight) {
+  const Data<T>& data = *batch.data;
+  const ptrdiff_t n_in = net_.spec.sizes.front(), n_out = net_.spec.sizes.back();
+  const double scale = batch.scale(net_.spec.mean);
+  T* target = to + n_in * stride_;
+  T* weights = target + n_out * stride_;
+  T* scales = weights + stride_;
+  const bool in_place = data.x_type == own_type<T>() && data.scale == T(1);
+  weight = 0;
+  for (ptrdiff_t r = 0; r < batch.rows; ++r) {
+    const ptrdiff_t row = batch.row(r);
+    const T* x = row_;
+    if (in_place) {
+      x = reinterpret_cast<const T*>(data.row(row));
+      T sum = T(0);
+      for (ptrdiff_t i = 0; i < n_in; ++i) sum += x[i] - x[i];  // 0, or NaN
+      if (!(sum == T(0))) return row;
+    } else {
+      Gather<T> g = batch.gather({r, r + 1}, 0, n_in);
+      g.to = row_;
+      g.block = net_.kernels.tile;
+      if (net_.kernels.gather[int(data.x_type)](g) >= 0) return row;
+    }
+    for (ptrdiff_t i = 0; i < n_in; ++i) to[i * stride_ + r] = x[i];
+    for (ptrdiff_t j = 0; j < n_out; ++j)
+      target[j * stride_ + r] = data.y                  ? data.y[row * n_out + j]
+                                : data.labels[row] == j ? T(1)
+                                                        : T(0);
+    weights[r] = data.weight ? data.weight[row] : T(1);
+    scales[r] = weights[r] * T(scale);
+    weight += double(weights[r]);
+  }
+  for (ptrdiff_t i = 0; i < n_in + n_out; ++i)
+    for (ptrdiff_t r = batch.rows; r < stride_; ++r) to[i * stride_ + r] = to[i * stride_];
+  for (ptrdiff_t r = batch.rows; r < stride_; ++r) weights[r] = scales[r] = T(0);
+  return -1;
+}
+
+// The scalars of a step, of which most rules have the same as long as the rate does not change.
+template <class T>
+void TinyPlan<T>::set_scalars(size_t k, Optimizer<T>& optimizer, int64_t t, double lr) {
+  if (rates_[k] == lr && optimizer.kind() != Update::adam) return;
+  optimizer.begin_step(t, lr, 0);
+  scalars_[k] = optimizer.scalars();
+  rates_[k] = lr;
+}
+
+template <class T>
+void TinyPlan<T>::set_l2(double l2) {
+  for (const Layer& layer : net_.layout.layers)
+    std::fill_n(l2_ + layer.flat_w, layer.n_in * layer.n_out, T(l2));
+  steps_.l2 = l2 == 0 ? nullptr : l2_;
+}
+
+template <class T>
+void TinyPlan<T>::train(const RunArgs<T>& args, ptrdiff_t epochs, Optimizer<T>& optimizer,
+                        int64_t& t, const State<T>& state, RunResult& result) {
+  const TrainingFloatMode mode;
+  const Layout& layout = net_.layout;
+  const ptrdiff_t n = args.data.n;
+  unpack(layout, state.w, steps_.w);
+  if (state.m) unpack(layout, state.m, steps_.m);
+  if (state.v) unpack(layout, state.v, steps_.v);
+  set_l2(args.l2);
+  steps_.want_metrics = args.want_metrics;
+  steps_.stop = args.poll.stop;
+  const bool same_rows = args.batch_size >= n && !args.orders;
+  steps_.batches = same_rows ? nullptr : ahead_;
+  double weight = 0;
+  if (same_rows) {
+    result.bad_row = gather({&args.data, nullptr, 0, n}, steps_.batch, weight);
+    if (result.bad_row >= 0) {
+      result.status = Status::bad_input;
+      return;
+    }
+    std::fill(weights_.begin(), weights_.end(), weight);
+  }
+
+  Watch watch(args.poll, net_.flops_training() * double(std::min(args.batch_size, n)));
+  Totals sum;
+  ptrdiff_t epoch = 0, first = 0;  // where the next step begins
+  const auto advance = [&](ptrdiff_t& e, ptrdiff_t& f) {
+    f += args.batch_size;
+    if (f < n) return false;
+    f = 0;
+    ++e;
+    return true;
+  };
+  while (epoch < epochs && result.status == Status::ok) {
+    ptrdiff_t count = 0, bad = -1;
+    for (ptrdiff_t e = epoch, f = first; count < kSteps && e < epochs; ++count) {
+      if (!same_rows) {
+        const int64_t* order = args.orders ? args.orders + e * n : nullptr;
+        const Batch<T> batch = {&args.data, order, f, std::min(args.batch_size, n - f)};
+        bad = gather(batch, ahead_ + count * steps_.batch_size, weights_[size_t(count)]);
+        if (bad >= 0) break;
+      }
+      set_scalars(size_t(count), optimizer, t + count + 1, args.learning_rates[e]);
+      advance(e, f);
+    }
+    if (count == 0) {
+      result.status = Status::bad_input;
+      result.bad_row = bad;
+      break;
+    }
+    steps_.steps = count;
+    const ptrdiff_t done = net_.kernels.tiny(steps_);
+    t += done;
+    for (ptrdiff_t k = 0; k < done; ++k) {
+      const double* totals = totals_.data() + 4 * k;
+      sum.add({totals[0], weights_[size_t(k)], totals[1], totals[2], totals[3]});
+      if (!std::isfinite(totals[0])) {
+        result.status = Status::diverged;
+      } else if (advance(epoch, first)) {
+        result.totals.push_back(sum);
+        sum = {};
+      }
+    }
+    if (result.status == Status::ok && watch.must_stop(int(done)) && epoch < epochs) {
+      result.status = Status::interrupted;
+      if (first > 0) result.totals.push_back(sum);
+    }
+  }
+  pack(layout, steps_.w, state.w);
+  if (state.m) pack(layout, steps_.m, state.m);
+  if (state.v) pack(layout, steps_.v, state.v);
+}
+
+template <class T>
+bool TinyPlan<T>::gradient(const Data<T>& data, const T* flat, T* grad, Totals& totals) {
+  double weight = 0;
+  if (gather({&data, nullptr, 0, data.n}, steps_.batch, weight) >= 0) return false;
+  const ptrdiff_t n = net_.layout.n_params;
+  std::copy(flat, flat + n, steps_.w);
+  steps_.steps = 1;
+  net_.kernels.tiny(steps_);
+  std::copy(steps_.g, steps_.g + n, grad);
+  totals = {};
+  totals.loss = totals_[0];
+  totals.weight = weight;
+  return true;
+}
+
+template class TinyPlan<float>;
+template class TinyPlan<double>;
+
+}  // namespace mlpfast

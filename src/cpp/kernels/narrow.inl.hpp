@@ -1,0 +1,352 @@
+// Blocks of rows on their way through a small net: unit-major, so that rows lie in the lanes and a
+// layer may have any number of units. See UnitProduct in kernels.hpp.
+
+// One register block: MR units by NV vectors of rows. With ByUnits, w runs along the units, else
+// along the inputs; the other stride is ldw.
+template <class V, int MR, int NV, bool ByUnits>
+void unit_block(const typename V::T* w, ptrdiff_t ldw, const typename V::T* x, ptrdiff_t ld,
+                ptrdiff_t inputs, typename V::T* z, const typename V::T* bias, bool accumulate) {
+  V acc[MR][NV];
+  MLPFAST_UNROLL(16)
+  for (int i = 0; i < MR; ++i) {
+    const V b = V::set(bias ? bias[i] : typename V::T(0));
+    MLPFAST_UNROLL(4)
+    for (int j = 0; j < NV; ++j) acc[i][j] = b;
+  }
+  MLPFAST_UNROLL(4)
+  for (ptrdiff_t p = 0; p < inputs; ++p) {
+    V row[NV];
+    MLPFAST_UNROLL(4)
+    for (int j = 0; j < NV; ++j) row[j] = V::load(x + p * ld + j * V::lanes);
+    MLPFAST_UNROLL(16)
+    for (int i = 0; i < MR; ++i) {
+      const V a = V::set(ByUnits ? w[p * ldw + i] : w[i * ldw + p]);
+      MLPFAST_UNROLL(4)
+      for (int j = 0; j < NV; ++j) acc[i][j] = fma(a, row[j], acc[i][j]);
+    }
+  }
+  // Read at the end, not at the beginning, so that the addresses need not be kept in between.
+  if (accumulate) {
+    MLPFAST_UNROLL(16)
+    for (int i = 0; i < MR; ++i) {
+      MLPFAST_UNROLL(4)
+      for (int j = 0; j < NV; ++j) acc[i][j] = V::load(z + i * ld + j * V::lanes) + acc[i][j];
+    }
+  }
+  MLPFAST_UNROLL(16)
+  for (int i = 0; i < MR; ++i, z += ld) {
+    MLPFAST_UNROLL(4)
+    for (int j = 0; j < NV; ++j) acc[i][j].store(z + j * V::lanes);
+  }
+}
+
+template <class V>
+using UnitBlock = void (*)(const typename V::T*, ptrdiff_t, const typename V::T*, ptrdiff_t,
+                           ptrdiff_t, typename V::T*, const typename V::T*, bool);
+
+template <class V, int NV, bool ByUnits>
+struct UnitBlocks {
+  template <int... Is>
+  struct Of {
+    static constexpr UnitBlock<V> blocks[sizeof...(Is)] = {unit_block<V, Is + 1, NV, ByUnits>...};
+  };
+};
+
+template <class V, int NV, bool ByUnits>
+inline const UnitBlock<V>* unit_row_blocks() {
+  return CountUp<V::max_rows[NV - 1]>::template In<UnitBlocks<V, NV, ByUnits>>::blocks;
+}
+
+template <class V, bool ByUnits>
+inline const UnitBlock<V>* unit_blocks_for(ptrdiff_t vectors) {
+  if constexpr (V::panel_vectors >= 4)
+    if (vectors == 4) return unit_row_blocks<V, 4, ByUnits>();
+  if constexpr (V::panel_vectors >= 3)
+    if (vectors == 3) return unit_row_blocks<V, 3, ByUnits>();
+  if (vectors == 2) return unit_row_blocks<V, 2, ByUnits>();
+  return unit_row_blocks<V, 1, ByUnits>();
+}
+
+template <class V>
+void unit_product(const UnitProduct<typename V::T>& g) {
+  using T = typename V::T;
+  const bool by_units = g.w_unit == 1;
+  const ptrdiff_t ldw = by_units ? g.w_input : g.w_unit;
+  const ptrdiff_t vectors = g.rows / V::lanes;
+  const ptrdiff_t chunks = (vectors + V::panel_vectors - 1) / V::panel_vectors;
+  for (ptrdiff_t chunk = 0; chunk < chunks; ++chunk) {
+    const ptrdiff_t begin = vectors * chunk / chunks;
+    const ptrdiff_t width = vectors * (chunk + 1) / chunks - begin;
+    const UnitBlock<V>* blocks =
+        by_units ? unit_blocks_for<V, true>(width) : unit_blocks_for<V, false>(width);
+    const ptrdiff_t most = V::max_rows[width - 1];
+    // As even as can be: blocks of `rest` units after `thick` ones of one more.
+    const ptrdiff_t count = (g.units + most - 1) / most;
+    const ptrdiff_t rest = g.units / count, thick = g.units - rest * count;
+    const ptrdiff_t step = kResidentBytes / ptrdiff_t(sizeof(T)) / (width * V::lanes);
+    ptrdiff_t p = 0;
+    do {
+      const ptrdiff_t inputs = g.inputs - p < step + step / 2 ? g.inputs - p : step;
+      const T* w = g.w + p * g.w_input;
+      const T* x = g.x + p * g.ld + begin * V::lanes;
+      T* z = g.z + begin * V::lanes;
+      const T* bias = g.accumulate || p > 0 ? nullptr : g.bias;
+      for (ptrdiff_t i = 0; i < count; ++i) {
+        const ptrdiff_t units = rest + (i < thick);
+        blocks[units - 1](w, ldw, x, g.ld, inputs, z, bias, g.accumulate || p > 0);
+        w += units * g.w_unit;
+        z += units * g.ld;
+        if (bias) bias += units;
+      }
+      p += inputs;
+    } while (p < g.inputs);
+  }
+}
+
+// Sums of products over the rows, TJ outputs and as many inputs as fill a vector at a time; of
+// fewer inputs, the last one fills the rest.
+template <class V, int TJ, bool Full>
+void unit_gradient_tile(const UnitGradient<typename V::T>& g, ptrdiff_t i0, ptrdiff_t j0,
+                        typename V::T* partial) {
+  using T = typename V::T;
+  constexpr int TI = V::lanes / TJ;
+  const ptrdiff_t here = Full ? TI : g.inputs - i0, ld = g.ld;
+  const T* x = g.x + i0 * ld;
+  const T* d = g.d + j0 * ld;
+  V acc[V::lanes];
+  const bool fresh = g.first || !partial;
+  MLPFAST_UNROLL(16)
+  for (int q = 0; q < V::lanes; ++q) acc[q] = fresh ? V::set(0) : V::load(partial + q * V::lanes);
+  for (ptrdiff_t r = g.rows; r > 0; r -= V::lanes, x += V::lanes, d += V::lanes) {
+    V dj[TJ];
+    MLPFAST_UNROLL(4)
+    for (int j = 0; j < TJ; ++j) dj[j] = V::load(d + j * ld);
+    MLPFAST_UNROLL(16)
+    for (int i = 0; i < TI; ++i) {
+      const V xi = V::load(x + (Full || i < here ? i : here - 1) * ld);
+      MLPFAST_UNROLL(4)
+      for (int j = 0; j < TJ; ++j) acc[i * TJ + j] = fma(xi, dj[j], acc[i * TJ + j]);
+    }
+  }
+  T local[V::lanes * V::lanes];
+  T* kept = partial ? partial : local;
+  MLPFAST_UNROLL(16)
+  for (int q = 0; q < V::lanes; ++q) acc[q].store(kept + q * V::lanes);
+  if (partial && !g.last) return;
+  V sums[V::lanes];
+  for (int q = 0; q < V::lanes; ++q) sums[q] = V::load(kept + q * V::lanes);
+  T total[V::lanes];
+  V::sums(sums).store(total);
+  const bool onto = !partial && !g.first;
+  T* out = g.out + i0 * g.ld_out + j0;
+  for (ptrdiff_t i = 0; i < here; ++i)
+    for (int j = 0; j < TJ; ++j)
+      out[i * g.ld_out + j] = (onto ? out[i * g.ld_out + j] : T(0)) + total[i * TJ + j];
+}
+
+template <class V, int TJ>
+inline void unit_gradient_columns(const UnitGradient<typename V::T>& g, ptrdiff_t j,
+                                  typename V::T*& partial) {
+  constexpr int TI = V::lanes / TJ;
+  for (ptrdiff_t i = 0; i < g.inputs; i += TI) {
+    if (i + TI <= g.inputs)
+      unit_gradient_tile<V, TJ, true>(g, i, j, partial);
+    else
+      unit_gradient_tile<V, TJ, false>(g, i, j, partial);
+    if (partial) partial += V::lanes * V::lanes;
+  }
+}
+
+template <class V>
+void unit_gradient(const UnitGradient<typename V::T>& g) {
+  constexpr int most = V::lanes >= 16 ? 4 : V::lanes >= 4 ? 2 : 1;
+  typename V::T* partial = g.partial;
+  ptrdiff_t j = 0;
+  for (; j + most <= g.outputs; j += most) unit_gradient_columns<V, most>(g, j, partial);
+  for (; j < g.outputs; ++j) unit_gradient_columns<V, 1>(g, j, partial);
+}
+
+template <class V, class F>
+void unit_derive(const typename V::T* kept, typename V::T* d, ptrdiff_t units, ptrdiff_t rows,
+                 ptrdiff_t ld, typename V::T* sums, bool accumulate) {
+  for (ptrdiff_t j = 0; j < units; j += V::lanes) {
+    const int here = lanes_left<V>(units, j);
+    V acc[V::lanes];
+    for (int q = 0; q < V::lanes; ++q) acc[q] = V::set(0);
+    for (int q = 0; q < here; ++q, kept += ld, d += ld) {
+      V s = V::set(0);
+      for (ptrdiff_t r = 0; r < rows; r += V::lanes) {
+        V g = V::load(d + r);
+        if constexpr (!std::is_same<F, Identity>::value) {
+          g = g * F::template derivative<V>(V::load(kept + r));
+          g.store(d + r);
+        }
+        s = s + g;
+      }
+      acc[q] = s;
+    }
+    V total = V::sums(acc);
+    if (accumulate) total = total + V::load_first(sums + j, here);
+    total.store_first(sums + j, here);
+  }
+}
+
+// The lanes of row vector i that are rows of the batch.
+template <class V, class Block>
+inline typename V::Mask rows_in(const Block& r, ptrdiff_t i) {
+  return V::first(lanes_left<V>(r.rows, i));
+}
+
+template <class V>
+inline V weights_in(const typename V::T* weight, ptrdiff_t i) {
+  return weight ? V::load(weight + i) : V::set(1);
+}
+
+template <class V, class Loss>
+double unit_loss(const UnitLoss<typename V::T>& r) {
+  using T = typename V::T;
+  const V share = V::set(Loss::mean ? T(1) / T(r.cols) : T(1));
+  V sum_loss = V::set(0);
+  for (ptrdiff_t i = 0; i < r.rows; i += V::lanes) {
+    const auto in = rows_in<V>(r, i);
+    const V weight = weights_in<V>(r.weight, i) * share;
+    const V factor = weight * V::set(r.scale);
+    V total = V::set(0);
+    for (ptrdiff_t j = 0; j < r.cols; ++j) {
+      const ptrdiff_t at = j * r.ld + i;
+      V loss, grad;
+      Loss::template at<V>(V::load(r.z + at), V::load(r.a + at), V::load(r.target + at), loss,
+                           grad);
+      total = total + loss;
+      V::select(in, grad * factor, V::set(0)).store(r.delta + at);
+    }
+    sum_loss = sum_loss + V::select(in, total * weight, V::set(0));
+  }
+  return double(sum(sum_loss));
+}
+
+// The outputs of a softmax for one vector of rows; returns most + log(total) where it is wanted.
+template <class V>
+inline void unit_softmax_rows(const typename V::T* z, typename V::T* a, ptrdiff_t cols,
+                              ptrdiff_t ld, V& most, V& total) {
+  most = V::load(z);
+  for (ptrdiff_t j = 1; j < cols; ++j) most = max(most, V::load(z + j * ld));
+  total = V::set(0);
+  for (ptrdiff_t j = 0; j < cols; ++j) {
+    const V e = exp(V::load(z + j * ld) - most);
+    e.store(a + j * ld);
+    total = total + e;
+  }
+  const V inverse = V::set(1) / total;
+  for (ptrdiff_t j = 0; j < cols; ++j) (V::load(a + j * ld) * inverse).store(a + j * ld);
+}
+
+template <class V>
+void unit_softmax(const typename V::T* z, typename V::T* a, ptrdiff_t rows, ptrdiff_t cols,
+                  ptrdiff_t ld) {
+  V most, total;
+  for (ptrdiff_t i = 0; i < rows; i += V::lanes)
+    unit_softmax_rows(z + i, a + i, cols, ld, most, total);
+}
+
+template <class V>
+void unit_softmax_derive(const typename V::T* a, typename V::T* grad, ptrdiff_t rows,
+                         ptrdiff_t cols, ptrdiff_t ld) {
+  for (ptrdiff_t i = 0; i < rows; i += V::lanes) {
+    V dot = V::set(0);
+    for (ptrdiff_t j = 0; j < cols; ++j)
+      dot = fma(V::load(a + j * ld + i), V::load(grad + j * ld + i), dot);
+    for (ptrdiff_t j = 0; j < cols; ++j) {
+      const ptrdiff_t at = j * ld + i;
+      (V::load(a + at) * (V::load(grad + at) - dot)).store(grad + at);
+    }
+  }
+}
+
+// As categorical_crossentropy, and the outputs as well.
+template <class V>
+double unit_categorical_crossentropy(const UnitLoss<typename V::T>& r) {
+  V sum_loss = V::set(0);
+  for (ptrdiff_t i = 0; i < r.rows; i += V::lanes) {
+    const auto in = rows_in<V>(r, i);
+    const V weight = weights_in<V>(r.weight, i);
+    const V factor = weight * V::set(r.scale);
+    V most, total;
+    unit_softmax_rows(r.z + i, r.a + i, r.cols, r.ld, most, total);
+    const V log_total = log(total);
+    V loss = V::set(0), targets = V::set(0);
+    for (ptrdiff_t j = 0; j < r.cols; ++j) {
+      const V t = V::load(r.target + j * r.ld + i);
+      loss = loss - t * (V::load(r.z + j * r.ld + i) - most - log_total);
+      targets = targets + t;
+    }
+    for (ptrdiff_t j = 0; j < r.cols; ++j) {
+      const ptrdiff_t at = j * r.ld + i;
+      const V grad = V::load(r.a + at) * targets - V::load(r.target + at);
+      V::select(in, grad * factor, V::set(0)).store(r.delta + at);
+    }
+    sum_loss = sum_loss + V::select(in, loss * weight, V::set(0));
+  }
+  return double(sum(sum_loss));
+}
+
+template <class V>
+void unit_metrics(const UnitLoss<typename V::T>& r, Metrics& metrics) {
+  using T = typename V::T;
+  const V zero = V::set(0), one = V::set(1), share = V::set(T(1) / T(r.cols));
+  V sum_right = zero, sum_squared = zero, sum_absolute = zero;
+  for (ptrdiff_t i = 0; i < r.rows; i += V::lanes) {
+    const auto in = rows_in<V>(r, i);
+    const V weight = weights_in<V>(r.weight, i);
+    V squared = zero, absolute = zero;
+    // With one output, the class is whether it is above a half.
+    V top_a = r.cols == 1 ? V::set(T(0.5)) : V::load(r.a + i), best_a = zero;
+    V top_t = r.cols == 1 ? V::set(T(0.5)) : V::load(r.target + i), best_t = zero;
+    for (ptrdiff_t j = 0; j < r.cols; ++j) {
+      const V a = V::load(r.a + j * r.ld + i), t = V::load(r.target + j * r.ld + i);
+      const V e = a - t, index = V::set(T(j + 1));
+      squared = fma(e, e, squared);
+      absolute = absolute + abs(e);
+      best_a = V::select(less(top_a, a), index, best_a);
+      best_t = V::select(less(top_t, t), index, best_t);
+      top_a = V::select(less(top_a, a), a, top_a);
+      top_t = V::select(less(top_t, t), t, top_t);
+    }
+    const V right = V::select(less(zero, abs(best_a - best_t)), zero, one);
+    sum_right = sum_right + V::select(in, weight * right, zero);
+    sum_squared = sum_squared + V::select(in, weight * share * squared, zero);
+    sum_absolute = sum_absolute + V::select(in, weight * share * absolute, zero);
+  }
+  metrics.correct += double(sum(sum_right));
+  metrics.squared_error += double(sum(sum_squared));
+  metrics.absolute_error += double(sum(sum_absolute));
+}
+
+template <class V>
+bool take_rows(const typename V::T* const* rows, ptrdiff_t n, ptrdiff_t cols, typename V::T* to,
+               ptrdiff_t ld) {
+  using T = typename V::T;
+  V zeros = V::set(0);  // NaN once an element is not finite
+  T others = T(0);
+  for (ptrdiff_t i = 0; i < n; i += V::lanes) {
+    if (cols < 4) {
+      for (int q = 0; q < V::lanes; ++q)
+        for (ptrdiff_t j = 0; j < cols; ++j) {
+          to[j * ld + i + q] = rows[i + q][j];
+          others += rows[i + q][j] - rows[i + q][j];
+        }
+      continue;
+    }
+    // The last quad begins early enough not to end beyond the row.
+    for (ptrdiff_t j = 0; j < cols; j += 4) {
+      const ptrdiff_t from = j + 4 <= cols ? j : cols - 4;
+      V quad[4];
+      V::load_quads([&](int q) { return rows[i + q] + from; }, quad);
+      for (int c = 0; c < 4; ++c) {
+        quad[c].store(to + (from + c) * ld + i);
+        zeros = zeros + (quad[c] - quad[c]);
+      }
+    }
+  }
+  return sum(zeros) + others == T(0);
+}
