@@ -354,7 +354,7 @@ THREADED = {
 
 @pytest.mark.parametrize("name", THREADED)
 def test_threads_do_not_change_a_bit(name, backend, dtype, restore_threads):
-    if not backend.startswith("cpp"):
+    if backend == "numpy":
         pytest.skip("the products run in a BLAS, whose threads mlpfast does not rule")
     sizes, hidden, output, loss, n, batch_size, epochs = THREADED[name]
     rng = np.random.default_rng(0)

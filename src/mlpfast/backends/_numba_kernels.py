@@ -1,47 +1,99 @@
 """The arithmetic of ``backends/numpy.py`` as compiled loops over flat buffers.
 
 Every function here is compiled by Numba on its first use, once a dtype, and kept in Numba's cache.
-All of them live in this one file because that cache looks at the date of one file only.
 
-Shapes: n rows, x (n, k), w (k, m), b (m,), z = x @ w + b and a = f(z) (n, m). A net is an int64
-table with a row a layer, columns as named below; `acts` holds the batch and then the outputs of
-every layer, one (n, units) block after another, `zs` the pre-activations that are needed again.
+Rows lie in the lanes of the vectors: an activation of n rows and m units is held as (m, n), so
+that every product, activation and loss fills its vectors however narrow the net is. Rows come in
+blocks of up to 128, each a matrix of its own. With a leading dimension `ld` of a block, an odd
+number of vectors so that a column does not fall onto one set of the cache,
+
+    forward         z.T = w.T @ x.T       (m, rows)
+    input gradient  dx.T = w @ delta.T    (k, rows)
+    weight gradient dw = x.T @ delta      (k, m), for which delta is also kept as (rows, m)
+
+All of these, and scratch space, lie in one flat buffer `mem`; names ending in `_at` are places in
+it. A net is an int64 table with a row a layer, columns as named below.
+
+Several threads run the same function side by side, told apart by `tid` of `team`; they share the
+work of a phase by outputs, and meet at barriers. No sum depends on who computed it.
 """
 
 # Compiled functions are typed by Numba, not by their annotations; min and max would not say what
-# becomes of NaN; an intrinsic must name arguments that only its caller has a use for.
+# becomes of NaN.
 # mypy: ignore-errors
-# ruff: noqa: ARG001, FURB136
+# ruff: noqa: FURB136
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import carray, njit, types
-from numba.extending import intrinsic
+from numba import carray
 
-from mlpfast.spec import (
-    ACTIVATIONS,
-    ELU_ALPHA,
-    HUBER_DELTA,
-    LEAKY_RELU_SLOPE,
-    LOSSES,
-    POISSON_EPSILON,
+from mlpfast.backends._numba_jit import jit
+from mlpfast.backends._numba_layers import (
+    BAD,
+    GELU,
+    SILU,
+    SOFTMAX,
+    STOP,
+    TILE,
+    activate,
+    barrier,
+    convert,
+    copy,
+    dense,
+    dense_row,
+    derive,
+    exp,
+    float32_at,
+    float64_at,
+    gather,
+    gather_targets,
+    input_gradient,
+    log1p,
+    product,
+    share,
+    softmax,
+    span,
+    sum_rows,
+    turn_block,
+    ungather,
 )
-
-# Columns of the table of a net.
-N_IN, N_OUT, W_AT, B_AT, ACTIVATION, BELOW_AT, A_AT, Z_AT = range(8)
-
-IDENTITY, STEP, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU, EXP, SOFTMAX = (
-    ACTIVATIONS.index(name)
-    for name in (
-        *("identity", "step", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus"),
-        *("silu", "gelu", "exp", "softmax"),
-    )
+from mlpfast.backends._numba_vectors import (
+    absolute,
+    atomic_load,
+    atomic_store,
+    choose,
+    filled,
+    fused,
+    is_single,
+    lanes,
+    less,
+    load,
+    not_inlined,
+    place,
+    real,
+    root,
+    store,
 )
+from mlpfast.spec import HUBER_DELTA, LOSSES, POISSON_EPSILON
+
+# Columns of the table of a net. A_AT, Z_AT are the first of a layer's rows of `ld` numbers in a
+# block (Z_AT is -1 where z is not kept), D_AT the place of its delta in a row of all deltas, D_LD
+# the numbers it has there; G_AT the place of its gradient, (k + 1, G_LD) with the biases last.
+N_IN, N_OUT, W_AT, B_AT, ACTIVATION, A_AT, Z_AT, D_AT, D_LD, G_AT, G_LD = range(11)
+COLUMNS = 11
+
+# The places in `mem`, as `numba.Layout` has them.
+PLACES = (
+    *("rows", "ld", "x_at", "x_size", "t_at", "weight_at", "work_at", "work_size"),
+    *("delta_at", "delta_size", "by_row_at", "own_at", "own_size", "line_ld", "slab_at"),
+    *("slab_size", "flat_at", "pack_at", "partial_at", "partial_size", "chunk", "layers"),
+)
+ROWS, LD, X_AT, X_SIZE, T_AT, WEIGHT_AT, WORK_AT, WORK_SIZE = range(8)
+DELTA_AT, DELTA_SIZE, BY_ROW_AT, OWN_AT, OWN_SIZE, LINE_LD, SLAB_AT = range(8, 15)
+SLAB_SIZE, FLAT_AT, PACK_AT, PARTIAL_AT, PARTIAL_SIZE, CHUNK, LAYERS = range(15, 22)
+
 MSE, SQUARED_ERROR, MAE, HUBER, BINARY, CATEGORICAL, POISSON = (
     LOSSES.index(name)
     for name in (
@@ -52,603 +104,378 @@ MSE, SQUARED_ERROR, MAE, HUBER, BINARY, CATEGORICAL, POISSON = (
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
 SGD, ADAM, ADAMW, RMSPROP = range(4)
 
-# What the batch is made of: see `gather`.
-X_KINDS = ("float32", "float64", "uint8")
 OK, INTERRUPTED, DIVERGED = range(3)
 
 # Entries of the constants of a training run, which come in float64 and in the net's dtype.
 MOMENTUM, BETA_1, REST_1, BETA_2, REST_2, EPSILON, DECAY, L2 = range(8)
 
-# Products of up to this many multiplications run as plain loops, which cost less than a call of
-# the BLAS (about 130 ns with its bookkeeping); the two meet between 100 and 500.
-SMALL_PRODUCT = 256
-
-# "contract" lets a * b + c become one fused operation; nothing else is reordered or assumed.
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
-
-
-def _jit(function: Callable[..., Any]) -> Any:
-    """Compile on first use, and keep the machine code on disk where a place for it is found."""
-    try:
-        return njit(cache=True, **_OPTIONS)(function)
-    except RuntimeError:  # neither the package nor the user's cache folder can be written
-        return njit(**_OPTIONS)(function)
-
-
-# ---------------------------------------------------------------------------- memory
-
-
-@intrinsic
-def _pointer_into(typingctx: Any, array: Any, first: Any) -> Any:
-    """Pointer to element `first` of a contiguous array, its axes taken as one."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        made = context.make_array(signature.args[0])(context, builder, args[0])
-        return builder.gep(made.data, [args[1]])
-
-    return types.CPointer(array.dtype)(array, types.intp), generate
-
-
-def _pointer_at(kind: Any) -> Any:
-    """Make a function from an address to a pointer of that kind."""
-
-    @intrinsic
-    def pointer(typingctx: Any, address: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
-
-        return types.CPointer(kind)(types.intp), generate
-
-    return pointer
-
-
-_float32_at = _pointer_at(types.float32)
-_float64_at = _pointer_at(types.float64)
-_uint8_at = _pointer_at(types.uint8)
-_int64_at = _pointer_at(types.int64)
-
-
-@_jit
-def _block(a, first, rows, cols):
-    """(rows, cols) view into a flat array; unlike a slice it costs no reference count."""
-    return carray(_pointer_into(a, first), (rows, cols))
-
-
-@_jit
-def _span(a, first, count):
-    return carray(_pointer_into(a, first), (count,))
-
-
-@_jit
-def _flat(a):
-    return carray(_pointer_into(a, 0), (a.size,))
-
-
-@_jit
-def _copy(row, out):
-    for j in range(len(out)):
-        out[j] = row[j]
-
-
-@_jit
-def _copy_scaled(row, out, scale):
-    for j in range(len(out)):
-        out[j] = row[j] * scale
-
-
-@_jit
-def gather(kind, address, stride, scale, order, first, x):
-    """Fill x (n, k) from a matrix of float32, float64 or uint8 whose rows are `stride` bytes apart.
-
-    Its rows are ``order[first : first + n]``, or ``first, first + 1, ...`` for an empty order. The
-    matrix comes as an address, so that neither its dtype nor its being read-only or strided asks
-    for another compilation; the caller keeps it alive.
-    """
-    n, k = x.shape
-    factor = x.dtype.type(scale)
-    for r in range(n):
-        at = address + (order[first + r] if len(order) else first + r) * stride
-        if kind == 0:
-            _copy_scaled(carray(_float32_at(at), (k,)), x[r], factor)
-        elif kind == 1:
-            _copy_scaled(carray(_float64_at(at), (k,)), x[r], factor)
-        else:
-            _copy_scaled(carray(_uint8_at(at), (k,)), x[r], factor)
-
-
-@_jit
-def gather_targets(kind, address, weight_address, order, first, target, weight):
-    """Fill target (n, m) and weight (n,) likewise; kind 2 stands for int64 class labels."""
-    n, m = target.shape
-    for r in range(n):
-        row = order[first + r] if len(order) else first + r
-        if kind == 0:
-            _copy(carray(_float32_at(address + row * m * 4), (m,)), target[r])
-        elif kind == 1:
-            _copy(carray(_float64_at(address + row * m * 8), (m,)), target[r])
-        else:
-            for j in range(m):
-                target[r, j] = 0
-            target[r, carray(_int64_at(address + row * 8), (1,))[0]] = 1
-        if weight_address == 0:
-            weight[r] = 1
-        elif weight.itemsize == 4:
-            weight[r] = carray(_float32_at(weight_address + row * 4), (1,))[0]
-        else:
-            weight[r] = carray(_float64_at(weight_address + row * 8), (1,))[0]
-
-
-# ---------------------------------------------------------------------------- exponentials
-# Computed in double for both dtypes and free of branches, so that loops over them become vector
-# instructions, which calls into the C library would not.
-
-_MAGIC = 1.5 * 2.0**52  # adding it rounds to a whole number and leaves that in the low bits
-_LOG2_E = 1.4426950408889634
-_LN2_HIGH = 6.93147180369123816490e-01  # the first 33 bits of ln 2: n * _LN2_HIGH is exact
-_LN2_LOW = 1.90821492927058770002e-10
-_INVERSE_FACTORIALS = tuple(1.0 / math.factorial(i) for i in range(14))
-
-
-@intrinsic
-def _power_of_two(typingctx: Any, n: Any) -> Any:
-    """2**n for a whole float64 n from -1022 to 1023: n goes straight into the exponent bits."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        double, word = ir.DoubleType(), ir.IntType(64)
-        biased = builder.fadd(args[0], ir.Constant(double, _MAGIC + 1023.0))
-        shifted = builder.shl(builder.bitcast(biased, word), ir.Constant(word, 52))
-        return builder.bitcast(shifted, double)
-
-    return types.float64(types.float64), generate
-
-
-@_jit
-def _exp_parts(x):
-    """Return p, s, t with exp(x) = (p + 1) * s * t; s and t are powers of two, abs(p) < 0.42."""
-    x = -1000.0 if x < -1000.0 else x  # 0 and infinity lie far inside; NaN passes
-    x = 1000.0 if x > 1000.0 else x
-    n = (x * _LOG2_E + _MAGIC) - _MAGIC
-    half = (n * 0.5 + _MAGIC) - _MAGIC  # in two factors, as 2**n itself may over- or underflow
-    r = (x - n * _LN2_HIGH) - n * _LN2_LOW
-    # Taylor's series of expm1 for abs(r) <= ln(2) / 2: what is left out is below 1e-17 of r.
-    p = _INVERSE_FACTORIALS[13]
-    p = p * r + _INVERSE_FACTORIALS[12]
-    p = p * r + _INVERSE_FACTORIALS[11]
-    p = p * r + _INVERSE_FACTORIALS[10]
-    p = p * r + _INVERSE_FACTORIALS[9]
-    p = p * r + _INVERSE_FACTORIALS[8]
-    p = p * r + _INVERSE_FACTORIALS[7]
-    p = p * r + _INVERSE_FACTORIALS[6]
-    p = p * r + _INVERSE_FACTORIALS[5]
-    p = p * r + _INVERSE_FACTORIALS[4]
-    p = p * r + _INVERSE_FACTORIALS[3]
-    p = p * r + _INVERSE_FACTORIALS[2]
-    return p * r * r + r, _power_of_two(half), _power_of_two(n - half)
-
-
-@_jit
-def _exp(x):
-    p, s, t = _exp_parts(x)
-    return (s * p + s) * t
-
-
-@_jit
-def _expm1(x):
-    """exp(x) - 1 for x <= 0, without cancellation."""
-    p, s, t = _exp_parts(x)
-    s *= t
-    return s * p + (s - 1.0)
-
-
-@_jit
-def _sigmoid(z):
-    e = _exp(-abs(z))
-    return (1.0 if z >= 0.0 else e) / (1.0 + e)
-
-
-# ---------------------------------------------------------------------------- activations
-
-
-@_jit
-def activate(code, a):
-    """Replace z (n, m) by f(z)."""
-    flat = _flat(a)
-    zero = flat.dtype.type(0)
-    if code == IDENTITY:
-        return
-    if code == RELU:
-        for i in range(len(flat)):
-            flat[i] = zero if flat[i] < zero else flat[i]  # this way round, NaN stays
-    elif code == SIGMOID:
-        for i in range(len(flat)):
-            flat[i] = _sigmoid(np.float64(flat[i]))
-    elif code == TANH:
-        for i in range(len(flat)):
-            t = _expm1(-2.0 * abs(np.float64(flat[i])))
-            flat[i] = math.copysign(-t / (t + 2.0), np.float64(flat[i]))
-    elif code == LEAKY_RELU:
-        for i in range(len(flat)):
-            flat[i] = flat[i] if flat[i] > 0 else flat[i] * LEAKY_RELU_SLOPE
-    elif code == ELU:
-        for i in range(len(flat)):
-            z = np.float64(flat[i])
-            flat[i] = z if z > 0.0 else ELU_ALPHA * _expm1(0.0 if z > 0.0 else z)
-    elif code == SOFTPLUS:
-        for i in range(len(flat)):
-            z = np.float64(flat[i])
-            flat[i] = (0.0 if z < 0.0 else z) + math.log1p(_exp(-abs(z)))
-    elif code == SILU:
-        for i in range(len(flat)):
-            z = np.float64(flat[i])
-            flat[i] = z * _sigmoid(z)
-    elif code == GELU:
-        for i in range(len(flat)):
-            z = np.float64(flat[i])
-            flat[i] = z * 0.5 * math.erfc(z * -math.sqrt(0.5))
-    elif code == EXP:
-        for i in range(len(flat)):
-            flat[i] = _exp(np.float64(flat[i]))
-    elif code == STEP:
-        for i in range(len(flat)):
-            flat[i] = 1 if flat[i] > 0 else 0
-    else:
-        for r in range(len(a)):
-            _softmax(a[r])
-
-
-@_jit
-def _softmax(z):
-    largest = -np.inf
-    for j in range(len(z)):
-        largest = max(largest, np.float64(z[j]))
-    for j in range(len(z)):
-        z[j] = _exp(np.float64(z[j]) - largest)
-    total = 0.0
-    for j in range(len(z)):
-        total += z[j]
-    for j in range(len(z)):
-        z[j] = z[j] / total
-
-
-@_jit
-def derive(code, kept, delta):
-    """Replace g = dL/da (n, m) in delta by dL/dz; `kept` is a, or z for silu and gelu."""
-    n, m = delta.shape
-    a, g = _flat(kept), _flat(delta)
-    real = g.dtype.type
-    zero, one, slope, alpha = real(0), real(1), real(LEAKY_RELU_SLOPE), real(ELU_ALPHA)
-    if code == IDENTITY:
-        return
-    if code == RELU:
-        for i in range(len(g)):
-            g[i] = g[i] if a[i] > zero else zero
-    elif code == SIGMOID:
-        for i in range(len(g)):
-            g[i] = g[i] * a[i] * (one - a[i])
-    elif code == TANH:
-        for i in range(len(g)):
-            g[i] = g[i] * (one - a[i] * a[i])
-    elif code == LEAKY_RELU:
-        for i in range(len(g)):
-            g[i] = g[i] if a[i] > zero else g[i] * slope
-    elif code == ELU:
-        for i in range(len(g)):
-            g[i] = g[i] if a[i] > zero else g[i] * (a[i] + alpha)
-    elif code == SOFTPLUS:
-        for i in range(len(g)):
-            g[i] = g[i] * -_expm1(-np.float64(a[i]))
-    elif code == SILU:
-        for i in range(len(g)):
-            z = np.float64(a[i])
-            s = _sigmoid(z)
-            g[i] = g[i] * (s * (1.0 + z * (1.0 - s)))
-    elif code == GELU:
-        for i in range(len(g)):
-            z = np.float64(a[i])
-            density = _exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
-            g[i] = g[i] * (0.5 * math.erfc(z * -math.sqrt(0.5)) + z * density)
-    elif code == EXP:
-        for i in range(len(g)):
-            g[i] = g[i] * a[i]
-    else:
-        for r in range(n):
-            inner = zero
-            for j in range(m):
-                inner += delta[r, j] * kept[r, j]
-            for j in range(m):
-                delta[r, j] = kept[r, j] * (delta[r, j] - inner)
-
-
-# ---------------------------------------------------------------------------- products
-
-
-@_jit
-def dense(x, w, b, z):
-    """Fill z = x @ w + b; b may have no elements."""
-    n, k = x.shape
-    m = w.shape[1]
-    if n * k * m > SMALL_PRODUCT:
-        np.dot(x, w, z)
-        if len(b):
-            for r in range(n):
-                for j in range(m):
-                    z[r, j] += b[j]
-        return
-    for r in range(n):
-        for j in range(m):
-            z[r, j] = b[j] if len(b) else 0
-        for i in range(k):
-            for j in range(m):
-                z[r, j] += x[r, i] * w[i, j]
-
-
-@_jit
-def weight_gradient(x, delta, dw, db):
-    """Fill dw = x.T @ delta and db = delta.sum(axis=0); db may have no elements."""
-    n, k = x.shape
-    m = delta.shape[1]
-    if n * k * m > SMALL_PRODUCT:
-        np.dot(x.T, delta, dw)
-    else:
-        for i in range(k):
-            for j in range(m):
-                dw[i, j] = 0
-        for r in range(n):
-            for i in range(k):
-                for j in range(m):
-                    dw[i, j] += x[r, i] * delta[r, j]
-    if len(db):
-        for j in range(m):
-            db[j] = 0
-        for r in range(n):
-            for j in range(m):
-                db[j] += delta[r, j]
-
-
-@_jit
-def input_gradient(delta, w, dx):
-    """Fill dx = delta @ w.T."""
-    n, m = delta.shape
-    k = w.shape[0]
-    if n * k * m > SMALL_PRODUCT:
-        np.dot(delta, w.T, dx)
-        return
-    for r in range(n):
-        for i in range(k):
-            total = dx.dtype.type(0)
-            for j in range(m):
-                total += delta[r, j] * w[i, j]
-            dx[r, i] = total
-
-
 # ---------------------------------------------------------------------------- the net
-# A layer's parts of the flat buffers. `capacity` is the number of rows the buffers were made for,
-# n the number in this batch, which may be smaller.
+# `places` is the table of a `numba.Layout`; `at` the place of a block's work space, r the first of
+# the columns (rows of the batch) meant and n their number, in whole vectors.
 
 
-@_jit
-def _weights(layer, flat):
-    return _block(flat, layer[W_AT], layer[N_IN], layer[N_OUT])
+@jit
+def _delta_rows(layer, places):
+    """Place of a layer's delta (rows, D_LD) in a block's work space."""
+    return places[BY_ROW_AT] + layer[D_AT] * places[ROWS]
 
 
-@_jit
-def _biases(layer, flat):
-    """Return the layer's biases (m,), or no elements for a net without them."""
-    return _span(flat, max(layer[B_AT], 0), layer[N_OUT] if layer[B_AT] >= 0 else 0)
+@jit
+def _propagate(net, i, params, mem, ld, x_at, at, j0, j1, r, n, pack_at):
+    """Forward pass of a layer, for units j0 .. j1."""
+    not_inlined()
+    layer = place(net, i * COLUMNS)
+    below = x_at + r if i == 0 else at + net[(i - 1) * COLUMNS + A_AT] * ld + r
+    a = at + layer[A_AT] * ld + r
+    w_at, b_at = layer[W_AT], layer[B_AT]
+    dense(
+        layer[N_IN], layer[N_OUT], params, w_at, params, b_at, below, mem, a, ld, j0, j1, n, pack_at
+    )
+    if layer[Z_AT] >= 0:
+        z = at + layer[Z_AT] * ld + r
+        for j in range(j0, j1):
+            for q in range(0, n, lanes(mem)):
+                store(mem, z + j * ld + q, load(mem, a + j * ld + q))
+    activate((layer[ACTIVATION], mem, a + j0 * ld, ld, j1 - j0, n))
 
 
-@_jit
-def _below(layer, acts, capacity, n):
-    return _block(acts, layer[BELOW_AT] * capacity, n, layer[N_IN])
+@jit
+def _retreat(net, i, params, mem, places, at, i0, i1, r, n):
+    """Backward pass of layer i > 0 to units i0 .. i1 below it; their delta is kept both ways."""
+    not_inlined()
+    ld = places[LD]
+    delta = at + places[DELTA_AT] + i % 2 * places[DELTA_SIZE] + r
+    to = at + places[DELTA_AT] + (i - 1) % 2 * places[DELTA_SIZE] + r
+    below = place(net, (i - 1) * COLUMNS)
+    input_gradient(
+        net[i * COLUMNS + N_IN],
+        net[i * COLUMNS + N_OUT],
+        params,
+        net[i * COLUMNS + W_AT],
+        delta,
+        mem,
+        to,
+        ld,
+        i0,
+        i1,
+        n,
+    )
+    kept = below[A_AT]
+    if below[ACTIVATION] == SILU or below[ACTIVATION] == GELU:
+        kept = below[Z_AT]
+    kept = at + kept * ld + r
+    derive((below[ACTIVATION], mem, kept + i0 * ld, mem, to + i0 * ld, ld, i1 - i0, n))
+    rows = at + _delta_rows(below, places) + r * below[D_LD]
+    turn_block((mem, to + i0 * ld, ld, i1 - i0, n, rows + i0, below[D_LD]))
 
 
-@_jit
-def _output(layer, acts, capacity, n):
-    return _block(acts, layer[A_AT] * capacity, n, layer[N_OUT])
+@jit
+def _loss(loss, m, mem, a_at, z_at, t_at, delta_at, ld, n, rows, total, factor, spare_at):
+    """Add to total (n,) the loss of n rows; write factor times its gradient to delta (m, n).
 
-
-@_jit
-def _kept(layer, acts, zs, capacity, n):
-    """Return what the derivative is computed from: the output, or z where that was kept."""
-    if layer[ACTIVATION] == SILU or layer[ACTIVATION] == GELU:
-        return _block(zs, layer[Z_AT] * capacity, n, layer[N_OUT])
-    return _output(layer, acts, capacity, n)
-
-
-@_jit
-def propagate(net, params, acts, zs, capacity, n):
-    """Forward pass of the n rows that lie at the start of acts; fills acts and zs."""
-    for i in range(len(net)):
-        layer = net[i]
-        a = _output(layer, acts, capacity, n)
-        dense(_below(layer, acts, capacity, n), _weights(layer, params), _biases(layer, params), a)
-        if layer[Z_AT] >= 0:
-            z = _block(zs, layer[Z_AT] * capacity, n, layer[N_OUT])
-            for r in range(n):
-                for j in range(layer[N_OUT]):
-                    z[r, j] = a[r, j]
-        activate(layer[ACTIVATION], a)
-
-
-@_jit
-def _row_loss(loss, from_logits, a, z, t, factor, delta):
-    """Return a row's loss; delta becomes factor times its gradient by a (by z if from_logits)."""
-    m = len(a)
-    total = 0.0
-    if from_logits:
-        if loss == BINARY:
+    The gradient is that by the outputs, or by z for a loss that is computed from the logits.
+    """
+    not_inlined()
+    code, from_logits, _ = loss
+    step = lanes(mem)
+    if code == CATEGORICAL:
+        for r in range(0, n, step):
+            largest = load(mem, z_at + r)
+            for j in range(1, m):
+                z = load(mem, z_at + j * ld + r)
+                largest = choose(less(largest, z), z, largest)
+            partition = filled(mem, 0.0)
+            weight = filled(mem, 0.0)
             for j in range(m):
-                zj = np.float64(z[j])
-                total += max(zj, 0.0) - zj * t[j] + math.log1p(_exp(-abs(zj)))
-                delta[j] = (a[j] - t[j]) / m * factor
-            return total / m
-        if loss == POISSON:
-            for j in range(m):
-                total += a[j] - np.float64(t[j]) * z[j]
-                delta[j] = (a[j] - t[j]) / m * factor
-            return total / m
-        largest = np.float64(z[0])
-        for j in range(1, m):
-            largest = max(largest, np.float64(z[j]))
-        weight = 0.0
-        partition = 0.0
+                partition = partition + exp(load(mem, z_at + j * ld + r) - largest)
+                weight = weight + load(mem, t_at + j * ld + r)
+            store(mem, spare_at + r, largest)
+            store(mem, spare_at + n + r, partition)
+            store(mem, spare_at + 2 * n + r, weight)
+        for r in range(rows):
+            mem[spare_at + n + r] = math.log(mem[spare_at + n + r])
         for j in range(m):
-            weight += t[j]
-            partition += _exp(z[j] - largest)
-        log_partition = math.log(partition)
-        for j in range(m):
-            total -= t[j] * ((z[j] - largest) - log_partition)
-            delta[j] = (a[j] * weight - t[j]) * factor
-        return total
-    if loss == MSE:
-        for j in range(m):
-            e = np.float64(a[j]) - t[j]
-            total += e * e
-            delta[j] = 2.0 * e / m * factor
-        return total / m
-    if loss == SQUARED_ERROR:
-        for j in range(m):
-            e = np.float64(a[j]) - t[j]
-            total += e * e
-            delta[j] = e * factor
-        return 0.5 * total
-    if loss == MAE:
-        for j in range(m):
-            e = np.float64(a[j]) - t[j]
-            total += abs(e)
-            delta[j] = np.sign(e) / m * factor
-        return total / m
-    if loss == HUBER:
-        for j in range(m):
-            e = np.float64(a[j]) - t[j]
-            inside = min(max(e, -HUBER_DELTA), HUBER_DELTA)
-            total += inside * (e - 0.5 * inside)
-            delta[j] = inside / m * factor
-        return total / m
+            a, z, t, d = a_at + j * ld, z_at + j * ld, t_at + j * ld, delta_at + j * ld
+            for r in range(rows):
+                log_p = (mem[z + r] - mem[spare_at + r]) - mem[spare_at + n + r]
+                total[r] -= np.float64(mem[t + r]) * log_p
+                mem[d + r] = (mem[a + r] * mem[spare_at + 2 * n + r] - mem[t + r]) * factor[r]
+        return
     for j in range(m):
-        safe = a[j] + POISSON_EPSILON
-        total += a[j] - t[j] * math.log(safe)
-        delta[j] = (1.0 - t[j] / safe) / m * factor
-    return total / m
+        a, z, t, d = a_at + j * ld, z_at + j * ld, t_at + j * ld, delta_at + j * ld
+        if from_logits:
+            if code == BINARY:
+                for r in range(0, n, step):
+                    size = absolute(load(mem, z + r))
+                    store(mem, spare_at + r, log1p(exp(size * -1.0)))
+                for r in range(rows):
+                    v = np.float64(mem[z + r])
+                    total[r] += ((0.0 if v < 0.0 else v) - v * mem[t + r] + mem[spare_at + r]) / m
+            else:
+                for r in range(rows):
+                    v = np.float64(mem[a + r]) - np.float64(mem[t + r]) * mem[z + r]
+                    total[r] += v / m
+            for r in range(rows):
+                mem[d + r] = (mem[a + r] - mem[t + r]) * factor[r] / m
+        elif code == MSE:
+            share = 1.0 / m
+            for r in range(rows):
+                e = np.float64(mem[a + r]) - mem[t + r]
+                total[r] += e * e * share
+                mem[d + r] = 2.0 * e * share * factor[r]
+        elif code == SQUARED_ERROR:
+            for r in range(rows):
+                e = np.float64(mem[a + r]) - mem[t + r]
+                total[r] += 0.5 * e * e
+                mem[d + r] = e * factor[r]
+        elif code == MAE:
+            for r in range(rows):
+                e = np.float64(mem[a + r]) - mem[t + r]
+                total[r] += abs(e) / m
+                mem[d + r] = np.sign(e) / m * factor[r]
+        elif code == HUBER:
+            for r in range(rows):
+                e = np.float64(mem[a + r]) - mem[t + r]
+                inside = min(max(e, -HUBER_DELTA), HUBER_DELTA)
+                total[r] += inside * (e - 0.5 * inside) / m
+                mem[d + r] = inside / m * factor[r]
+        else:
+            for r in range(rows):
+                safe = np.float64(mem[a + r]) + POISSON_EPSILON
+                total[r] += (mem[a + r] - mem[t + r] * math.log(safe)) / m
+                mem[d + r] = (1.0 - mem[t + r] / safe) / m * factor[r]
 
 
-@_jit
-def _judge(a, t, weight, sums):
-    """Add right answers, squared and absolute errors of a row to sums[2:]."""
-    m = len(a)
+@jit
+def _judge(m, mem, a, t, ld, weight, sums):
+    """Add right answers, squared and absolute errors of the row in column 0 to sums[2:]."""
+    not_inlined()
     squares = 0.0
     sizes = 0.0
     best = 0
     wanted = 0
     for j in range(m):
-        e = np.float64(a[j]) - t[j]
+        e = np.float64(mem[a + j * ld]) - mem[t + j * ld]
         squares += e * e
         sizes += abs(e)
-        best = j if a[j] > a[best] else best
-        wanted = j if t[j] > t[wanted] else wanted
-    right = (a[0] > 0.5) == (t[0] > 0.5) if m == 1 else best == wanted
+        best = j if mem[a + j * ld] > mem[a + best * ld] else best
+        wanted = j if mem[t + j * ld] > mem[t + wanted * ld] else wanted
+    right = (mem[a] > 0.5) == (mem[t] > 0.5) if m == 1 else best == wanted
     sums[2] += weight * right
     sums[3] += weight * squares / m
     sums[4] += weight * sizes / m
 
 
-@_jit
-def score(net, loss, judged, acts, zs, capacity, target, weight, delta, sums):
-    """Add the five totals of a batch to sums; write dL/dz of the last layer's loss to delta."""
-    n = len(target)
-    layer = net[len(net) - 1]
-    a = _output(layer, acts, capacity, n)
-    z = _block(zs, max(layer[Z_AT], 0) * capacity, n, layer[N_OUT]) if layer[Z_AT] >= 0 else a
-    weights = 0.0
-    for r in range(n):
-        weights += weight[r]
-    scale = 1.0
-    if loss[2]:
-        scale = 1.0 / weights if weights > 0.0 else 0.0
-    for r in range(n):
-        factor = np.float64(weight[r])
-        row = _row_loss(loss[0], loss[1], a[r], z[r], target[r], factor * scale, delta[r])
-        sums[0] += factor * a.dtype.type(row)  # a loss beyond float32 is infinite there
-        if judged:
-            _judge(a[r], target[r], factor, sums)
-    sums[1] += weights
+@jit
+def _score(net, loss, judged, mem, places, x_at, at, r, rows, scale, own, doubles, sums):
+    """Write the five totals of each vector of rows to sums, and dL/dz of the last layer.
 
-
-@_jit
-def backpropagate(net, from_logits, params, acts, zs, capacity, n, deltas, grad):
-    """Turn the delta that `score` left in deltas[0] into the flat gradient."""
-    last = len(net) - 1
-    for up in range(last + 1):
-        layer = net[last - up]
-        delta = _block(deltas[up % 2], 0, n, layer[N_OUT])
-        if up > 0 or not from_logits:
-            derive(layer[ACTIVATION], _kept(layer, acts, zs, capacity, n), delta)
-        weight_gradient(
-            _below(layer, acts, capacity, n), delta, _weights(layer, grad), _biases(layer, grad)
+    sums has five numbers a vector, those of the first row's vector first. doubles (2 * ROWS,) is
+    scratch space.
+    """
+    not_inlined()
+    ld, last = places[LD], places[LAYERS] - 1
+    layer = place(net, last * COLUMNS)
+    m = layer[N_OUT]
+    step = lanes(mem)
+    n = (rows + step - 1) // step * step
+    a = at + layer[A_AT] * ld + r
+    z = at + layer[Z_AT] * ld + r if layer[Z_AT] >= 0 else a
+    t, weight = x_at + places[T_AT] + r, x_at + places[WEIGHT_AT] + r
+    delta = at + places[DELTA_AT] + last % 2 * places[DELTA_SIZE] + r
+    total, factor = span(doubles, 0, rows), span(doubles, places[ROWS], rows)
+    for q in range(rows):
+        total[q] = 0.0
+        factor[q] = mem[weight + q] * scale
+    _loss(loss, m, mem, a, z, t, delta, ld, n, rows, total, factor, own + places[SLAB_AT])
+    for first in range(0, rows, step):
+        group = span(sums, first // step * 5, 5)
+        for c in range(5):
+            group[c] = 0.0
+        for q in range(first, min(first + step, rows)):
+            w = np.float64(mem[weight + q])
+            group[0] += w * real(mem, total[q])  # beyond float32 a loss is infinite there
+            group[1] += w
+            if judged:
+                _judge(m, mem, a + q, t + q, ld, w, group)
+    if not loss[1]:
+        derive(
+            (
+                layer[ACTIVATION],
+                mem,
+                z if layer[ACTIVATION] == SILU or layer[ACTIVATION] == GELU else a,
+                mem,
+                delta,
+                ld,
+                m,
+                n,
+            )
         )
-        if up < last:
-            dx = _block(deltas[(up + 1) % 2], 0, n, layer[N_IN])
-            input_gradient(delta, _weights(layer, params), dx)
+    turn_block(
+        (mem, delta, ld, m, n, at + _delta_rows(layer, places) + r * layer[D_LD], layer[D_LD])
+    )
 
 
 # ---------------------------------------------------------------------------- optimizers
 
 
-@_jit
-def update(rule, nesterov, step, lr, w, g, m, v, constants, c):
-    """Move w by gradient g; m and v are the moments, `step` counts from 1.
-
-    `constants` are those above in float64, `c` the same in the dtype of w.
-    """
-    real = w.dtype.type
-    momentum, epsilon, rate = c[MOMENTUM], c[EPSILON], real(lr)
-    beta_1, rest_1, beta_2, rest_2 = c[BETA_1], c[REST_1], c[BETA_2], c[REST_2]
-    if rule == SGD:
-        if momentum == 0:
-            for i in range(len(w)):
-                w[i] -= rate * g[i]
-        elif nesterov:
-            for i in range(len(w)):
-                m[i] = momentum * m[i] + g[i]
-                w[i] -= rate * (g[i] + momentum * m[i])
-        else:
-            for i in range(len(w)):
-                m[i] = momentum * m[i] + g[i]
-                w[i] -= rate * m[i]
-    elif rule == RMSPROP:
-        for i in range(len(w)):
-            v[i] = beta_2 * v[i] + rest_2 * (g[i] * g[i])
-        if momentum == 0:
-            for i in range(len(w)):
-                w[i] -= rate * (g[i] / (math.sqrt(v[i]) + epsilon))
-        else:
-            for i in range(len(w)):
-                m[i] = momentum * m[i] + g[i] / (math.sqrt(v[i]) + epsilon)
-                w[i] -= rate * m[i]
-    else:
+@jit
+def _rates(rule, step, lr, constants, w):
+    """Return the learning rate, epsilon and factor of the weights of this step."""
+    if rule in (ADAM, ADAMW):
         # The bias corrections of m and v, folded into two scalars.
         root = math.sqrt(1.0 - constants[BETA_2] ** step)
-        rate = real(lr * root / (1.0 - constants[BETA_1] ** step))
-        floor = real(constants[EPSILON] * root)
-        if rule == ADAMW:
-            shrink = real(1.0 - lr * constants[DECAY])
-            for i in range(len(w)):
-                w[i] *= shrink
-        for i in range(len(w)):
-            m[i] = beta_1 * m[i] + rest_1 * g[i]
-            v[i] = beta_2 * v[i] + rest_2 * (g[i] * g[i])
-            w[i] -= rate * (m[i] / (math.sqrt(v[i]) + floor))
+        rate = lr * root / (1.0 - constants[BETA_1] ** step)
+        shrink = 1.0 - lr * constants[DECAY] if rule == ADAMW else 1.0
+        return real(w, rate), real(w, constants[EPSILON] * root), real(w, shrink)
+    return real(w, lr), real(w, constants[EPSILON]), real(w, 1.0)
 
 
-@_jit
-def _add_l2(net, l2, params, grad):
-    for i in range(len(net)):
-        w, dw = _flat(_weights(net[i], params)), _flat(_weights(net[i], grad))
-        for j in range(len(w)):
-            dw[j] += l2 * w[j]
+@jit
+def _move(rule, nesterov, rates, c, w, g, m, v, i):
+    """Move a vector of weights, from w[i] on, by gradient g; m and v are the moments."""
+    gi, wi = load(g, i), load(w, i)
+    rate, momentum = filled(w, rates[0]), filled(w, c[MOMENTUM])
+    if rule == SGD:
+        if c[MOMENTUM] != 0:
+            mi = fused(momentum, load(m, i), gi)
+            store(m, i, mi)
+            gi = fused(momentum, mi, gi) if nesterov else mi
+        store(w, i, wi - rate * gi)
+        return
+    vi = fused(filled(w, c[BETA_2]), load(v, i), (gi * gi) * c[REST_2])
+    store(v, i, vi)
+    if rule == RMSPROP:
+        gi = gi / (root(vi) + rates[1])
+        if c[MOMENTUM] != 0:
+            gi = fused(momentum, load(m, i), gi)
+            store(m, i, gi)
+        store(w, i, wi - rate * gi)
+        return
+    mi = fused(filled(w, c[BETA_1]), load(m, i), gi * c[REST_1])
+    store(m, i, mi)
+    store(w, i, fused(mi / (root(vi) + rates[1]), rate * -1.0, wi * rates[2]))
 
 
-@_jit
+@jit
+def _update(rule, nesterov, rates, c, w, g, m, v, count, spare):
+    """Move `count` weights; spare (4 vectors) is scratch space."""
+    not_inlined()
+    step = lanes(w)
+    whole = count // step * step
+    for i in range(0, whole, step):
+        _move(rule, nesterov, rates, c, w, g, m, v, i)
+    rest = count - whole
+    if rest:  # in a vector of their own, so that no weight's bits depend on where it comes
+        a, b = place(spare, step), place(spare, 2 * step)
+        d = place(spare, 3 * step)
+        for i in range(rest):
+            spare[i], a[i] = w[whole + i], g[whole + i]
+            b[i], d[i] = m[whole + i], v[whole + i]
+        _move(rule, nesterov, rates, c, spare, a, b, d, 0)
+        for i in range(rest):
+            w[whole + i], m[whole + i], v[whole + i] = spare[i], b[i], d[i]
+
+
+@jit
+def _apply(optimizer, rates, c, at, count, decayed, mem, g_at, state):
+    """Make one update of `count` parameters from `at` on; a rule of -1 keeps the gradient."""
+    params, m, v, grad, spare = state
+    g = place(mem, g_at)
+    if optimizer[0] < 0:
+        copy(span(g, 0, count), span(grad, at, count))
+        return
+    w, m, v = place(params, at), place(m, at), place(v, at)
+    if decayed and c[L2] != 0:
+        for i in range(count):
+            g[i] += c[L2] * w[i]
+    _update(optimizer[0], optimizer[1], rates, c, w, g, m, v, count, spare)
+
+
+@jit
+def _apply_rows(layer, optimizer, rates, c, i0, i1, j0, j1, mem, g_at, g_ld, flat_at, state):
+    """Update rows i0 .. i1 and columns j0 .. j1 of the weights; row k stands for the biases."""
+    not_inlined()
+    k, m = layer[N_IN], layer[N_OUT]
+    if i1 > k:
+        if layer[B_AT] >= 0:
+            g = g_at + (k - i0) * g_ld
+            _apply(optimizer, rates, c, layer[B_AT] + j0, j1 - j0, False, mem, g, state)
+        i1 = k
+    if j1 - j0 < m:
+        for i in range(i0, i1):
+            at = layer[W_AT] + i * m + j0
+            _apply(optimizer, rates, c, at, j1 - j0, True, mem, g_at + (i - i0) * g_ld, state)
+        return
+    if g_ld != m:  # close the gaps, as one long run of numbers fills vectors better
+        for i in range(i1 - i0):
+            copy(span(mem, g_at + i * g_ld, m), span(mem, flat_at + i * m, m))
+        g_at = flat_at
+    count = (i1 - i0) * m
+    if count > 0:
+        _apply(optimizer, rates, c, layer[W_AT] + i0 * m, count, True, mem, g_at, state)
+
+
+@jit
+def _learn(
+    layer, optimizer, rates, c, below_at, between, i0, i1, j0, j1, mem, places, n, own, state
+):
+    """Weight gradient and update of rows i0 .. i1 (k for the biases), columns j0 .. j1.
+
+    below_at is where the layer's input lies in the first block, `between` the way to the next.
+    """
+    not_inlined()
+    k, ld = layer[N_IN], places[LD]
+    slab, flat = own + places[SLAB_AT], own + places[FLAT_AT]
+    to = place(mem, slab)
+    g_ld = (j1 - j0 + lanes(mem) - 1) // lanes(mem) * lanes(mem)
+    high = max(TILE, places[SLAB_SIZE] // g_ld // TILE * TILE)
+    high = min(high, 4 * TILE)
+    row = layer[D_LD]
+    delta_at = places[WORK_AT] + _delta_rows(layer, places) + j0
+    plain = optimizer[0] == SGD and c[MOMENTUM] == 0 and c[L2] == 0
+    if plain and n <= places[ROWS] and (j1 - j0) % lanes(mem) == 0:
+        # The update is the end of the product: the gradient never leaves the registers.
+        mem[slab] = -rates[0]
+        w = place(state[0], layer[W_AT] + j0)
+        for i in range(i0, min(i1, k), 4 * TILE):
+            rows = min(4 * TILE, min(i1, k) - i)
+            a, at, m = place(mem, below_at + i * ld), place(w, i * layer[N_OUT]), layer[N_OUT]
+            product((rows, j1 - j0, n, a, ld, 1, place(mem, delta_at), row, at, m, 3, to))
+        i0 = max(i0, k)
+    for i in range(i0, min(i1, k), high):
+        rows = min(high, min(i1, k) - i)
+        for first in range(0, n, places[ROWS]):
+            b = first // places[ROWS]
+            depth = min(places[ROWS], n - first)
+            a = below_at + b * between + i * ld
+            d = delta_at + b * places[WORK_SIZE]
+            product(
+                (
+                    rows,
+                    g_ld,
+                    depth,
+                    place(mem, a),
+                    ld,
+                    1,
+                    place(mem, d),
+                    row,
+                    to,
+                    g_ld,
+                    1 if b else 0,
+                    to,
+                )
+            )
+        _apply_rows(layer, optimizer, rates, c, i, i + rows, j0, j1, mem, slab, g_ld, flat, state)
+    if i1 > k:
+        for first in range(0, n, places[ROWS]):
+            b = first // places[ROWS]
+            depth = min(places[ROWS], n - first)
+            sum_rows(mem, delta_at + b * places[WORK_SIZE], row, depth, g_ld, slab, b)
+        _apply_rows(layer, optimizer, rates, c, k, k + 1, j0, j1, mem, slab, g_ld, flat, state)
+
+
+@jit
 def _all_finite(a):
     bad = 0
     for i in range(len(a)):
@@ -656,58 +483,258 @@ def _all_finite(a):
     return bad == 0
 
 
-# ---------------------------------------------------------------------------- whole calls
-# `x`, `y` and the like are tuples of numbers that say where the caller's data lie:
-# x = (kind, address, stride, scale), y = (kind, address, address of the weights or 0);
-# loss = (code, whether from logits, whether the mean is taken).
+# ---------------------------------------------------------------------------- passes over a batch
 
 
-@_jit
-def forward(net, params, x, n, acts, zs, out):
-    """Write the net's outputs for n rows to out (n * n_out,), a chunk of rows at a time."""
-    n_in, n_out = net[0, N_IN], net[len(net) - 1, N_OUT]
-    capacity = _capacity(net, acts)
-    order = np.empty(0, np.int64)
-    for first in range(0, n, capacity):
-        rows = min(capacity, n - first)
-        gather(x[0], x[1], x[2], x[3], order, first, _block(acts, 0, rows, n_in))
-        propagate(net, params, acts, zs, capacity, rows)
-        _copy(
-            _flat(_output(net[len(net) - 1], acts, capacity, rows)),
-            _span(out, first * n_out, rows * n_out),
+@jit
+def _by_units(m, activation, n, step, team):
+    """Whether threads share a layer's units rather than the rows of the batch."""
+    units = (m + step - 1) // step
+    if team == 1 or activation == SOFTMAX:
+        return False
+    return units >= 8 * team or units > (n + step - 1) // step
+
+
+@jit
+def _stretch(b, r0, r1, size):
+    """Part of r0 .. r1 that lies in block b, counted from its start."""
+    return max(r0 - b * size, 0), min(r1 - b * size, size)
+
+
+@jit
+def _wide_gradients(
+    net, loss, judged, params, mem, places, n, scale, doubles, sums, sync, tid, team
+):
+    """Forward and backward pass of a batch, layer by layer, all threads at one layer.
+
+    Leaves the deltas of all layers as (rows, m).
+    """
+    not_inlined()
+    step, size, ld = lanes(mem), places[ROWS], places[LD]
+    own = places[OWN_AT] + tid * places[OWN_SIZE]
+    last = places[LAYERS] - 1
+    r0, r1 = share(n, step, tid, team)
+    own_rows = True
+    for i in range(last + 1):
+        layer = place(net, i * COLUMNS)
+        m = layer[N_OUT]
+        by_units = i < last and _by_units(m, layer[ACTIVATION], n, step, team)
+        if by_units or not own_rows:
+            barrier(sync, team)
+        own_rows = not by_units
+        j0, j1, first, end = 0, m, r0, r1
+        if by_units:
+            j0, j1 = share(m, step, tid, team)
+            first, end = 0, n
+        if j0 == j1:
+            continue
+        for b in range(first // size, (end + size - 1) // size):
+            begin, stop = _stretch(b, first, end, size)
+            x_at, at = places[X_AT] + b * places[X_SIZE], places[WORK_AT] + b * places[WORK_SIZE]
+            count = (stop - begin + step - 1) // step * step
+            _propagate(
+                net, i, params, mem, ld, x_at, at, j0, j1, begin, count, own + places[PACK_AT]
+            )
+    for b in range(r0 // size, (r1 + size - 1) // size):
+        begin, stop = _stretch(b, r0, r1, size)
+        x_at, at = places[X_AT] + b * places[X_SIZE], places[WORK_AT] + b * places[WORK_SIZE]
+        part = place(sums, (b * size + begin) // step * 5)
+        _score(
+            net, loss, judged, mem, places, x_at, at, begin, stop - begin, scale, own, doubles, part
         )
+    for i in range(last, 0, -1):
+        k = net[i * COLUMNS + N_IN]
+        by_units = _by_units(k, net[(i - 1) * COLUMNS + ACTIVATION], n, step, team)
+        if by_units or not own_rows:
+            barrier(sync, team)
+        own_rows = not by_units
+        i0, i1, first, end = 0, k, r0, r1
+        if by_units:
+            i0, i1 = share(k, step, tid, team)
+            first, end = 0, n
+        if i0 == i1:
+            continue
+        for b in range(first // size, (end + size - 1) // size):
+            begin, stop = _stretch(b, first, end, size)
+            at = places[WORK_AT] + b * places[WORK_SIZE]
+            count = (stop - begin + step - 1) // step * step
+            _retreat(net, i, params, mem, places, at, i0, i1, begin, count)
+    barrier(sync, team)
 
 
-@_jit
-def _capacity(net, acts):
-    """Rows that acts has room for."""
-    last = len(net) - 1
-    return len(acts) // (net[last, A_AT] + net[last, N_OUT])
+@jit
+def _wide_update(net, optimizer, rates, c, mem, places, n, state, tid, team):
+    """Turn the deltas that `_wide_gradients` left into an update."""
+    not_inlined()
+    step = lanes(mem)
+    own = places[OWN_AT] + tid * places[OWN_SIZE]
+    for i in range(places[LAYERS]):
+        layer = place(net, i * COLUMNS)
+        k, m = layer[N_IN], layer[N_OUT]
+        below, between = places[X_AT], places[X_SIZE]
+        if i:
+            below, between = (
+                places[WORK_AT] + net[(i - 1) * COLUMNS + A_AT] * places[LD],
+                places[WORK_SIZE],
+            )
+        i0, i1, j0, j1 = 0, k + 1, 0, m
+        units = (m + step - 1) // step
+        if units >= 8 * team:  # as in `_wide_gradients`: who reads, writes
+            j0, j1 = share(m, step, tid, team)
+        else:
+            i0, i1 = share(k + 1, 4, tid, team)
+        if i0 < i1 and j0 < j1:
+            _learn(
+                layer,
+                optimizer,
+                rates,
+                c,
+                below,
+                between,
+                i0,
+                i1,
+                j0,
+                j1,
+                mem,
+                places,
+                n,
+                own,
+                state,
+            )
 
 
-@_jit
-def evaluate(net, loss, params, x, y, n, acts, zs, targets, weights, delta, sums):
-    """Add the totals of n rows to sums (5,), a chunk of rows at a time."""
-    n_in, n_out = net[0, N_IN], net[len(net) - 1, N_OUT]
-    capacity = _capacity(net, acts)
-    order = np.empty(0, np.int64)
-    for first in range(0, n, capacity):
-        rows = min(capacity, n - first)
-        target, weight = _block(targets, 0, rows, n_out), _span(weights, 0, rows)
-        gather(x[0], x[1], x[2], x[3], order, first, _block(acts, 0, rows, n_in))
-        gather_targets(y[0], y[1], y[2], order, first, target, weight)
-        propagate(net, params, acts, zs, capacity, rows)
-        d = _block(delta, 0, rows, n_out)
-        score(net, loss, True, acts, zs, capacity, target, weight, d, sums)
+@jit
+def _narrow_gradients(
+    net, loss, judged, params, mem, places, n, scale, doubles, sums, sync, tid, team
+):
+    """Forward and backward pass of many rows through a small net, block by block.
+
+    Leaves the gradient of each chunk of rows.
+    """
+    not_inlined()
+    step, size, ld, chunk = lanes(mem), places[ROWS], places[LD], places[CHUNK]
+    own, at = places[OWN_AT] + tid * places[OWN_SIZE], places[WORK_AT] + tid * places[WORK_SIZE]
+    last = places[LAYERS] - 1
+    r0, r1 = share(n, chunk, tid, team)
+    for first in range(r0, r1, size):
+        rows = min(size, n - first)
+        count = (rows + step - 1) // step * step
+        b = first // size
+        x_at = places[X_AT] + b * places[X_SIZE]
+        for i in range(last + 1):
+            _propagate(
+                net,
+                i,
+                params,
+                mem,
+                ld,
+                x_at,
+                at,
+                0,
+                net[i * COLUMNS + N_OUT],
+                0,
+                count,
+                own + places[PACK_AT],
+            )
+        part = place(sums, first // step * 5)
+        _score(net, loss, judged, mem, places, x_at, at, 0, rows, scale, own, doubles, part)
+        for i in range(last, 0, -1):
+            _retreat(net, i, params, mem, places, at, 0, net[i * COLUMNS + N_IN], 0, count)
+        partial = places[PARTIAL_AT] + first // chunk * places[PARTIAL_SIZE]
+        start = 1 if first % chunk else 0
+        for i in range(last + 1):
+            layer = place(net, i * COLUMNS)
+            k = layer[N_IN]
+            below = at + net[(i - 1) * COLUMNS + A_AT] * ld if i else x_at
+            delta = at + _delta_rows(layer, places)
+            to, g_ld = partial + layer[G_AT], layer[G_LD]
+            c = place(mem, to)
+            product(
+                (
+                    k,
+                    g_ld,
+                    rows,
+                    place(mem, below),
+                    ld,
+                    1,
+                    place(mem, delta),
+                    layer[D_LD],
+                    c,
+                    g_ld,
+                    start,
+                    c,
+                )
+            )
+            sum_rows(mem, delta, layer[D_LD], rows, g_ld, to + k * g_ld, start)
+    barrier(sync, team)
 
 
-@_jit
+@jit
+def _narrow_update(net, optimizer, rates, c, mem, places, n, state, tid, team):
+    """Add up the gradients of the chunks, in their order, and make an update."""
+    not_inlined()
+    own = places[OWN_AT] + tid * places[OWN_SIZE]
+    slab, flat = own + places[SLAB_AT], own + places[FLAT_AT]
+    chunks = (n + places[CHUNK] - 1) // places[CHUNK]
+    for i in range(places[LAYERS]):
+        layer = place(net, i * COLUMNS)
+        k, g_ld = layer[N_IN], layer[G_LD]
+        i0, i1 = share(k + 1, 4, tid, team)
+        high = max(1, places[SLAB_SIZE] // g_ld)
+        for first in range(i0, i1, high):
+            rows = min(high, i1 - first)
+            from_at = places[PARTIAL_AT] + layer[G_AT] + first * g_ld
+            for p in range(0, rows * g_ld, lanes(mem)):
+                total = load(mem, from_at + p)
+                for chunk in range(1, chunks):
+                    total = total + load(mem, from_at + chunk * places[PARTIAL_SIZE] + p)
+                store(mem, slab + p, total)
+            _apply_rows(
+                layer,
+                optimizer,
+                rates,
+                c,
+                first,
+                first + rows,
+                0,
+                layer[N_OUT],
+                mem,
+                slab,
+                g_ld,
+                flat,
+                state,
+            )
+
+
+@jit
+def _fetch(net, x, y, order, first, r0, r1, mem, places, own):
+    """Fill the blocks' inputs, targets and weights for rows r0 .. r1 of a batch."""
+    not_inlined()
+    size, ld = places[ROWS], places[LD]
+    last = places[LAYERS] - 1
+    k, m = net[N_IN], net[last * COLUMNS + N_OUT]
+    for b in range(r0 // size, (r1 + size - 1) // size):
+        begin, stop = _stretch(b, r0, r1, size)
+        row, at = first + b * size + begin, places[X_AT] + b * places[X_SIZE]
+        gather(x, order, row, stop - begin, k, mem, own, places[LINE_LD], at + begin, ld)
+        t, weight = at + places[T_AT] + begin, at + places[WEIGHT_AT] + begin
+        gather_targets(y, order, row, stop - begin, m, mem, own, places[LINE_LD], t, weight, ld)
+
+
+# ---------------------------------------------------------------------------- whole calls
+
+
+@jit
 def run(
+    tid,
+    team,
+    sync,
     net,
     loss,
     optimizer,
-    params,
     state,
+    backup,
+    steps,
     x,
     y,
     n,
@@ -716,66 +743,282 @@ def run(
     batch_size,
     judged,
     stop,
-    buffers,
+    mem,
+    places,
+    doubles,
+    sums,
     constants,
     c,
     history,
 ):
     """Train an epoch for each of lrs; return (rows of history, status, steps).
 
-    state = (steps, m, v); optimizer = (rule, nesterov); buffers = (acts, zs, targets, weights,
-    delta, delta, grad, backup). An `optimizer` rule of -1 only computes the first gradient.
+    loss = (code, whether from logits, whether the mean is taken); optimizer = (rule, nesterov),
+    a rule of -1 only computes the first gradient; state = (params, m, v, grad); x, y: see `gather`.
     """
-    acts, zs, targets, weights, delta_0, delta_1, grad, backup = buffers
-    n_in, n_out = net[0, N_IN], net[len(net) - 1, N_OUT]
-    capacity = _capacity(net, acts)
-    deltas = (delta_0, delta_1)
-    steps, m, v = state
-    natural = np.empty(0, np.int64)
+    net, mem, places = place(net, 0), place(mem, 0), place(places, 0)
+    doubles, sums, sync = place(doubles, 0), place(sums, 0), place(sync, 0)
+    # Pointers instead of arrays throughout: an array that is kept anywhere counts its references,
+    # with an atomic operation each time.
+    whole, in_order = len(state[0]), orders.size == 0
+    spare = place(mem, places[OWN_AT] + tid * places[OWN_SIZE] + places[PACK_AT])
+    params, m, v, grad = state
+    state = (place(params, 0), place(m, 0), place(v, 0), place(grad, 0), spare)
+    params, backup, history = state[0], place(backup, 0), place(history, 0)
+    orders, constants, c = place(orders, 0), place(constants, 0), place(c, 0)
+    step = lanes(mem)
+    own = places[OWN_AT] + tid * places[OWN_SIZE]
+    doubles = place(doubles, tid * 2 * places[ROWS])
+    narrow = places[CHUNK] > 0
+    p0, p1 = share(whole, 16, tid, team)
     # One batch in the natural order stays where it is for all epochs.
-    keep_batch = n <= batch_size and orders.size == 0
+    keep_batch = n <= batch_size and in_order
     for epoch in range(len(lrs)):
-        _copy(params, backup)
+        if optimizer[0] >= 0:
+            copy(span(params, p0, p1 - p0), span(backup, p0, p1 - p0))
         steps_before = steps
-        sums = history[epoch]
-        order = orders[epoch] if orders.size else natural
+        totals = place(history, epoch * 5)
+        order = span(orders, 0 if in_order else epoch * n, 0 if in_order else n)
+        finite = True
         for first in range(0, n, batch_size):
             rows = min(batch_size, n - first)
-            target, weight = _block(targets, 0, rows, n_out), _span(weights, 0, rows)
             if epoch == 0 or not keep_batch:
-                gather(x[0], x[1], x[2], x[3], order, first, _block(acts, 0, rows, n_in))
-                gather_targets(y[0], y[1], y[2], order, first, target, weight)
-            propagate(net, params, acts, zs, capacity, rows)
-            delta = _block(delta_0, 0, rows, n_out)
-            score(net, loss, judged, acts, zs, capacity, target, weight, delta, sums)
-            if not math.isfinite(sums[0]) and optimizer[0] >= 0:
+                r0, r1 = share(rows, places[CHUNK] if narrow else step, tid, team)
+                _fetch(net, x, y, order, first, r0, r1, mem, places, own)
+            scale = 1.0
+            if loss[2]:
+                weights = np.float64(rows)
+                if y[2] != 0:
+                    weights = _weight_sum(y[2], order, first, rows, mem)
+                scale = 1.0 / weights if weights > 0.0 else 0.0
+            if narrow:
+                _narrow_gradients(
+                    net,
+                    loss,
+                    judged,
+                    params,
+                    mem,
+                    places,
+                    rows,
+                    scale,
+                    doubles,
+                    sums,
+                    sync,
+                    tid,
+                    team,
+                )
+            else:
+                _wide_gradients(
+                    net,
+                    loss,
+                    judged,
+                    params,
+                    mem,
+                    places,
+                    rows,
+                    scale,
+                    doubles,
+                    sums,
+                    sync,
+                    tid,
+                    team,
+                )
+            groups = (rows + step - 1) // step
+            total = 0.0
+            for g in range(groups):
+                total += sums[g * 5]
+            if tid == 0:
+                for g in range(groups):
+                    for q in range(5):
+                        totals[q] += sums[g * 5 + q]
+            finite = math.isfinite(total)
+            if not finite and optimizer[0] >= 0:
                 break
-            backpropagate(net, loss[1], params, acts, zs, capacity, rows, deltas, grad)
+            steps += 1
+            rates = _rates(optimizer[0], steps, lrs[epoch], constants, params)
+            if narrow:
+                _narrow_update(net, optimizer, rates, c, mem, places, rows, state, tid, team)
+            else:
+                _wide_update(net, optimizer, rates, c, mem, places, rows, state, tid, team)
+            if tid == 0 and stop[0]:
+                atomic_store(sync, STOP, 1)
+            barrier(sync, team)
             if optimizer[0] < 0:
                 return epoch, OK, steps
-            if c[L2] != 0:
-                _add_l2(net, c[L2], params, grad)
-            steps += 1
-            update(optimizer[0], optimizer[1], steps, lrs[epoch], params, grad, m, v, constants, c)
-            if stop[0]:
+            if atomic_load(sync, STOP):
                 return epoch + 1, INTERRUPTED, steps
-        if not (math.isfinite(sums[0]) and _all_finite(params)):
-            _copy(backup, params)
+        if not _all_finite(span(params, p0, p1 - p0)):
+            atomic_store(sync, BAD, 1)
+        barrier(sync, team)
+        if not finite or atomic_load(sync, BAD):
+            copy(span(backup, p0, p1 - p0), span(params, p0, p1 - p0))
             return epoch, DIVERGED, steps_before
     return len(lrs), OK, steps
 
 
-@_jit
-def dense_forward(x, w, b, code, out):
-    """Write f(x @ w + b) to out (n, m); b may have no elements."""
-    dense(x, w, b, out)
-    activate(code, out)
+@jit
+def _weight_sum(address, order, first, n, mem):
+    not_inlined()
+    total = 0.0
+    for r in range(first, first + n):
+        row = order[r] if len(order) else r
+        if is_single(mem):
+            total += carray(float32_at(address + row * 4), (1,))[0]
+        else:
+            total += carray(float64_at(address + row * 8), (1,))[0]
+    return total
 
 
-@_jit
-def dense_backward(x, w, kept, delta, code, dx, dw, db):
-    """Fill dw, db and, unless it has no rows, dx; delta holds dL/da and is overwritten."""
-    derive(code, kept, delta)
-    weight_gradient(x, delta, dw, db)
-    if len(dx):
-        input_gradient(delta, w, dx)
+@jit
+def forward(tid, team, net, params, x, n, mem, places, out):
+    """Write the net's outputs for n rows to out (n * m,), block by block."""
+    net, mem, places = place(net, 0), place(mem, 0), place(places, 0)
+    params = place(params, 0)
+    size, ld, step, last = places[ROWS], places[LD], lanes(mem), places[LAYERS] - 1
+    own, at = places[OWN_AT] + tid * places[OWN_SIZE], places[WORK_AT] + tid * places[WORK_SIZE]
+    x_at = places[X_AT] + tid * places[X_SIZE]
+    m = net[last * COLUMNS + N_OUT]
+    order = span(places, 0, 0)
+    r0, r1 = share(n, size, tid, team)
+    for first in range(r0, r1, size):
+        rows = min(size, n - first)
+        count = (rows + step - 1) // step * step
+        gather(x, order, first, rows, net[N_IN], mem, own, places[LINE_LD], x_at, ld)
+        for i in range(last + 1):
+            _propagate(
+                net,
+                i,
+                params,
+                mem,
+                ld,
+                x_at,
+                at,
+                0,
+                net[i * COLUMNS + N_OUT],
+                0,
+                count,
+                own + places[PACK_AT],
+            )
+        a = at + net[last * COLUMNS + A_AT] * ld
+        ungather(mem, a, ld, rows, m, own, places[LINE_LD], out, first * m)
+
+
+@jit
+def evaluate(tid, team, net, loss, params, x, y, n, mem, places, doubles, sums):
+    """Write the totals of each vector of n rows to sums, block by block."""
+    net, mem, places = place(net, 0), place(mem, 0), place(places, 0)
+    params, doubles, sums = place(params, 0), place(doubles, 0), place(sums, 0)
+    size, ld, step, last = places[ROWS], places[LD], lanes(mem), places[LAYERS] - 1
+    own, at = places[OWN_AT] + tid * places[OWN_SIZE], places[WORK_AT] + tid * places[WORK_SIZE]
+    x_at = places[X_AT] + tid * places[X_SIZE]
+    doubles = place(doubles, tid * 2 * size)
+    k, m = net[N_IN], net[last * COLUMNS + N_OUT]
+    order = span(places, 0, 0)
+    t, weight = x_at + places[T_AT], x_at + places[WEIGHT_AT]
+    r0, r1 = share(n, size, tid, team)
+    for first in range(r0, r1, size):
+        rows = min(size, n - first)
+        count = (rows + step - 1) // step * step
+        gather(x, order, first, rows, k, mem, own, places[LINE_LD], x_at, ld)
+        gather_targets(y, order, first, rows, m, mem, own, places[LINE_LD], t, weight, ld)
+        for i in range(last + 1):
+            _propagate(
+                net,
+                i,
+                params,
+                mem,
+                ld,
+                x_at,
+                at,
+                0,
+                net[i * COLUMNS + N_OUT],
+                0,
+                count,
+                own + places[PACK_AT],
+            )
+        part = place(sums, first // step * 5)
+        _score(net, loss, True, mem, places, x_at, at, 0, rows, 1.0, own, doubles, part)
+
+
+@jit
+def dense_forward(x, w, b, code, n, k, m, mem, places, out):
+    """Write f(x @ w + b) to out (n * m,); b may have no elements."""
+    mem, places, w = place(mem, 0), place(places, 0), place(w, 0)
+    size, ld, step = places[ROWS], places[LD], lanes(mem)
+    x_at, at, own = places[X_AT], places[WORK_AT], places[OWN_AT]
+    order = span(places, 0, 0)
+    for first in range(0, n, size):
+        rows = min(size, n - first)
+        count = (rows + step - 1) // step * step
+        gather(x, order, first, rows, k, mem, own, places[LINE_LD], x_at, ld)
+        b_at = 0 if len(b) else -1
+        dense(k, m, w, 0, place(b, 0), b_at, x_at, mem, at, ld, 0, m, count, own + places[PACK_AT])
+        activate((code, mem, at, ld, m, count))
+        ungather(mem, at, ld, rows, m, own, places[LINE_LD], out, first * m)
+
+
+@jit
+def dense_backward(x, w, kept, g, code, n, k, m, mem, places, dx, dw, db):
+    """Fill dw, db and, unless it has no elements, dx from g = dL/da."""
+    mem, places, w = place(mem, 0), place(places, 0), place(w, 0)
+    size, ld, step = places[ROWS], places[LD], lanes(mem)
+    x_at, own = places[X_AT], places[OWN_AT]
+    # As in a net's block: the inputs' place holds x, the work space f(z), delta and dx.
+    kept_at, delta_at = places[WORK_AT], places[WORK_AT] + places[DELTA_AT]
+    dx_at = delta_at + places[DELTA_SIZE]
+    by_row, row = places[WORK_AT] + places[BY_ROW_AT], (m + step - 1) // step * step
+    order = span(places, 0, 0)
+    to = places[PARTIAL_AT]
+    for i in range((k + 1) * row):
+        mem[to + i] = 0
+    for first in range(0, n, size):
+        rows = min(size, n - first)
+        count = (rows + step - 1) // step * step
+        gather(x, order, first, rows, k, mem, own, places[LINE_LD], x_at, ld)
+        gather(kept, order, first, rows, m, mem, own, places[LINE_LD], kept_at, ld)
+        gather(g, order, first, rows, m, mem, own, places[LINE_LD], delta_at, ld)
+        derive((code, mem, kept_at, mem, delta_at, ld, m, count))
+        turn_block((mem, delta_at, ld, m, count, by_row, row))
+        c = place(mem, to)
+        product((k, row, rows, place(mem, x_at), ld, 1, place(mem, by_row), row, c, row, 1, c))
+        sum_rows(mem, by_row, row, rows, row, to + k * row, 1)
+        if len(dx):
+            input_gradient(k, m, w, 0, delta_at, mem, dx_at, ld, 0, k, count)
+            ungather(mem, dx_at, ld, rows, k, own, places[LINE_LD], dx, first * k)
+    for i in range(k):
+        copy(span(mem, to + i * row, m), span(dw, i * m, m))
+    copy(span(mem, to + k * row, m), db)
+
+
+@jit
+def forward_rows(net, params, x, n, mem, places, out):
+    """`forward` for a few rows, which would leave most of a vector empty: one row at a time."""
+    net, mem, places = place(net, 0), place(mem, 0), place(places, 0)
+    params, out = place(params, 0), place(out, 0)
+    layers, step = places[LAYERS], lanes(mem)
+    k, kind, address, stride, scale = net[N_IN], x[0], x[1], x[2], real(mem, x[3])
+    m = net[(layers - 1) * COLUMNS + N_OUT]
+    for r in range(n):
+        below, a = place(mem, places[X_AT]), place(mem, places[WORK_AT])
+        convert(kind, address + r * stride, span(below, 0, k), scale)
+        for i in range(layers):
+            layer = place(net, i * COLUMNS)
+            units = layer[N_OUT]
+            for j in range(units):
+                a[j] = params[layer[B_AT] + j] if layer[B_AT] >= 0 else 0
+            dense_row(layer[N_IN], units, below, place(params, layer[W_AT]), a)
+            if (
+                layer[ACTIVATION] == SOFTMAX
+            ):  # its rows lie in the lanes: here, in the first of them
+                spread = place(mem, places[OWN_AT])
+                for j in range(units):
+                    spread[j * step] = a[j]
+                softmax(spread, 0, step, units)
+                for j in range(units):
+                    a[j] = spread[j * step]
+            else:
+                activate((layer[ACTIVATION], a, 0, 0, 1, (units + step - 1) // step * step))
+            below, a = a, place(a, (units + step - 1) // step * step)
+        below = place(below, 0)
+        for j in range(m):
+            out[r * m + j] = below[j]
