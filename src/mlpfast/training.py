@@ -15,7 +15,7 @@ from mlpfast.backends.base import Array, Data, Report
 from mlpfast.callbacks import Callback, as_callback
 from mlpfast.history import History, summarize
 from mlpfast.progress import progress_of
-from mlpfast.spec import NetSpec, Optimizer, check_choice, check_int, check_real
+from mlpfast.spec import Optimizer, check_choice, check_int, check_real
 from mlpfast.validation import not_finite
 
 if TYPE_CHECKING:
