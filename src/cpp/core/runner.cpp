@@ -178,7 +178,6 @@ class ForwardPass {
 // What a thread's predictions need, kept for the next: fresh pages would have to be cleared.
 Arena& kept_arena() {
   thread_local Arena arena;
-  if (arena.size() > kKeptBytes) arena = Arena();
   arena.restart();
   return arena;
 }
@@ -199,12 +198,14 @@ void predict(const Network<T>& net, const T* flat, const Data<T>& data, T* out, 
     net.gather_inputs({&data, nullptr, 0, data.n}, rows, rows.begin - place, {0, n_in}, ws);
     return static_cast<const T*>(ws.x);
   };
-  ForwardPass<T> pass(net, flat, data.n, threads, Cut::even, kept_arena());
+  Arena& arena = kept_arena();
+  ForwardPass<T> pass(net, flat, data.n, threads, Cut::even, arena);
   pass.run(read, [&](ptrdiff_t, Range rows, const Workspace<T>& ws, ptrdiff_t first) {
     const Layer& last = net.last();
     copy_rows(ws.layers.back().a + first * last.ld, last.ld, out + rows.begin * n_out, n_out,
               rows.size(), n_out);
   });
+  if (arena.size() > kKeptBytes) arena = Arena();
 }
 
 template <class T>
