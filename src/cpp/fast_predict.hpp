@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/predictor.hpp"
+#include "core/runner.hpp"
 #include "fast_call.hpp"
 
 namespace mlpfast {
@@ -9,9 +10,12 @@ namespace mlpfast {
 // Below this much work, about five microseconds, the GIL is kept: handing it over would cost more.
 constexpr double kFlopsWorthReleasing = 2e5;
 
+// Below this much the pass is left to one thread, and so needs no word on how many there are.
+constexpr double kFlopsOfOneThread = 2 * kFlopsWorthAThread;
+
 // predict(x, out) -> array: for a contiguous x of the net's dtype with (n_in,) or (n, n_in)
-// elements, n small, and out None or a fitting array apart from x and the parameters. For all
-// other arguments it returns NotImplemented, and the caller looks at them with care.
+// elements, few or of little work, and out None or a fitting array apart from x and the parameters.
+// For all other arguments it returns NotImplemented, and the caller looks at them with care.
 template <class T>
 class FastPredict {
  public:
@@ -26,7 +30,9 @@ class FastPredict {
     const ArrayProxy* x = plain_array<T>(x_object);
     if (!x || x->nd < 1 || x->nd > 2 || x->dimensions[x->nd - 1] != n_in) return not_implemented();
     const ptrdiff_t n = x->nd == 2 ? x->dimensions[0] : 1;
-    if (n < 1 || n > Predictor<T>::kMaxRows) return not_implemented();
+    const double flops = net.flops_forward() * double(n);
+    if (n < 1 || (n > Predictor<T>::kMaxRows && flops >= kFlopsOfOneThread))
+      return not_implemented();
 
     pybind11::object result;
     if (out_object == Py_None) {
@@ -45,16 +51,28 @@ class FastPredict {
     const T* from = reinterpret_cast<const T*>(x->data);
     const T* flat = static_cast<const T*>(params_.data());
     bool done;
-    if (net.flops_forward() * double(n) < kFlopsWorthReleasing) {
-      done = predictor_.run(flat, from, n, to);
+    if (flops < kFlopsWorthReleasing) {
+      done = run(flat, from, n, to);
     } else {
       pybind11::gil_scoped_release release;
-      done = predictor_.run(flat, from, n, to);
+      done = run(flat, from, n, to);
     }
     return done ? result.release().ptr() : not_implemented();
   }
 
  private:
+  bool run(const T* flat, const T* x, ptrdiff_t n, T* out) {
+    if (n <= Predictor<T>::kMaxRows) return predictor_.run(flat, x, n, out);
+    const Network<T>& net = predictor_.net();
+    Data<T> data;
+    data.x = reinterpret_cast<const char*>(x);
+    data.x_stride = net.spec.sizes.front() * ptrdiff_t(sizeof(T));
+    data.x_type = own_type<T>();
+    data.n = n;
+    predict(net, flat, data, out, 1);
+    return true;
+  }
+
   Predictor<T> predictor_;
   pybind11::array params_;
 };

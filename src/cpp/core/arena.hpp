@@ -24,11 +24,14 @@ class Arena {
     return reserve(n * ptrdiff_t(sizeof(T)));
   }
   void commit() {
-    // A vector may be read, never used, beyond the last element.
-    const size_t bytes = size_t(size_ + 2 * kCacheLine);
-    memory_.reset(new (std::align_val_t(kCacheLine)) unsigned char[bytes]);
-    std::memset(memory_.get(), 0, bytes);
+    allocate();
+    std::memset(memory_.get(), 0, size_t(capacity_));
   }
+  // The same without zeros, in the memory of the plan before `restart` where that is enough.
+  void commit_unset() {
+    if (size_ + kSlack > capacity_) allocate();
+  }
+  void restart() { size_ = 0; }
   template <class T>
   T* at(ptrdiff_t offset) const {
     return reinterpret_cast<T*>(memory_.get() + offset);
@@ -41,8 +44,18 @@ class Arena {
       ::operator delete[](p, std::align_val_t(kCacheLine));
     }
   };
+  // A vector may be read, never used, beyond the last element.
+  static constexpr ptrdiff_t kSlack = 2 * kCacheLine;
+
+  void allocate() {
+    memory_.reset();
+    capacity_ = 0;
+    memory_.reset(new (std::align_val_t(kCacheLine)) unsigned char[size_t(size_ + kSlack)]);
+    capacity_ = size_ + kSlack;
+  }
+
   std::unique_ptr<unsigned char[], Free> memory_;
-  ptrdiff_t size_ = 0;
+  ptrdiff_t size_ = 0, capacity_ = 0;
 };
 
 }  // namespace mlpfast

@@ -181,10 +181,17 @@ void Network<T>::forward(size_t l, const WeightView<T>& w, const T* in, const Pl
                        });
     }
   }
-  if (whole_rows(l)) {
-    const ptrdiff_t at = buffers.places.at(rows.begin, 0);
-    activate(buffers.z + at, buffers.a + at, rows.size(), layer.n_out, buffers.places.ld);
-  }
+  if (whole_rows(l) && panels.size() == ptrdiff_t(layer.panels.size()))
+    activate_whole_rows(l, rows, ws);
+}
+
+template <class T>
+void Network<T>::activate_whole_rows(size_t l, Range rows, const Workspace<T>& ws) const {
+  const Layer& layer = layout.layers[l];
+  const auto& buffers = ws.layers[l];
+  const ptrdiff_t at = buffers.places.at(rows.begin, 0);
+  kernels.activate[int(layer.activation)](buffers.z + at, buffers.a + at, rows.size(), layer.n_out,
+                                          buffers.places.ld);
 }
 
 template <class T>

@@ -87,9 +87,11 @@ class Network {
   void gather_targets(const Batch<T>& batch, Range rows, ptrdiff_t base, T scale,
                       const Workspace<T>& ws) const;
 
-  // Output of layer l for some rows and panels; `in` may be the caller's own array.
+  // Output of layer l for some rows and panels; `in` may be the caller's own array. Where the
+  // activation wants whole rows and these are not all panels, it is left to `activate_whole_rows`.
   void forward(size_t l, const WeightView<T>& w, const T* in, const Places& in_places, Range rows,
                Range panels, const Workspace<T>& ws) const;
+  void activate_whole_rows(size_t l, Range rows, const Workspace<T>& ws) const;
   // The first `rows` rows through all layers; x (rows, ld), and weights_of(layer) gives the view.
   template <class WeightsOf>
   void forward_all(WeightsOf weights_of, const T* x, ptrdiff_t ld, ptrdiff_t rows,

@@ -8,69 +8,179 @@
 namespace mlpfast {
 namespace {
 
-// Fewer rows than this do not repay packing the weights: they are read from the flat buffer.
-constexpr ptrdiff_t kRowsWorthPacking = 48;
+// Fewer rows than this do not repay packing the weights: they are read from the flat buffer. Of a
+// wide net, where a packed panel serves all rows at once, and of others.
+constexpr ptrdiff_t kRowsWorthPackingWide = 48;
+constexpr ptrdiff_t kRowsWorthPacking = 512;
 constexpr ptrdiff_t kBlockBytes = 524288;
-// Not more, so that there are blocks for several threads; a fixed number, so that sums over blocks
-// do not depend on the threads.
 constexpr ptrdiff_t kMostBlockRows = 64;
-// Less work than this does not repay waking a thread.
-constexpr double kFlopsWorthAThread = 1e7;
+// Weights beyond this do not stay in a second-level cache while blocks of rows pass.
+constexpr ptrdiff_t kWideBytes = 1048576;
+// Rows that pass a panel of a wide layer once it is packed.
+constexpr ptrdiff_t kWideRows = 512;
+// Memory that a thread keeps from one prediction to the next.
+constexpr ptrdiff_t kKeptBytes = 4194304;
 
-// One pass of many rows: the weights, packed or not, and a workspace for each thread.
+// How rows are cut into blocks: the same for any number of threads, so that sums over blocks are,
+// or so that every thread has the same.
+enum class Cut { fixed, even };
+
+// One pass of many rows. The usual net takes them in blocks through all layers, each thread its
+// own. A wide one, whose weights would have to be fetched again for every block, goes layer by
+// layer, each thread with its own panels.
 template <class T>
 class ForwardPass {
  public:
-  ForwardPass(const Network<T>& net, const T* flat, ptrdiff_t n, int threads)
-      : net_(net), flat_(flat) {
-    block_ =
-        std::min(n, std::clamp<ptrdiff_t>(kBlockBytes / net.row_bytes(false), 16, kMostBlockRows));
-    blocks_ = (n + block_ - 1) / block_;
-    n_ = n;
+  ForwardPass(const Network<T>& net, const T* flat, ptrdiff_t n, int threads, Cut cut, Arena& arena)
+      : net_(net), flat_(flat), n_(n) {
     const double worth = net.flops_forward() * double(n) / kFlopsWorthAThread;
-    team_size_ = int(std::max(1.0, std::min({double(threads), worth, double(blocks_)})));
-    const bool packs = n >= kRowsWorthPacking;
-    const ptrdiff_t packed = packs ? arena_.reserve_array<T>(net.layout.packed_size) : 0;
+    const auto team = [&](ptrdiff_t parts) {
+      return int(std::max(1.0, std::min({double(threads), worth, double(parts)})));
+    };
+    wide_ = cut == Cut::even && net.layout.n_params * ptrdiff_t(sizeof(T)) > kWideBytes;
+    packs_ = n >= (wide_ ? kRowsWorthPackingWide : kRowsWorthPacking);
+    block_ = wide_ ? kWideRows
+                   : std::clamp<ptrdiff_t>(kBlockBytes / net.row_bytes(false), 16, kMostBlockRows);
+    blocks_ = (n + block_ - 1) / block_;
+    team_size_ = team(cut == Cut::even ? n : blocks_);
+    if (cut == Cut::even) block_ = (n - 1) / (wide_ ? blocks_ : round_up(blocks_, team_size_)) + 1;
+    block_ = std::min(n, block_);
+    blocks_ = (n + block_ - 1) / block_;
+
+    ptrdiff_t panel = 0;
+    for (const Layer& layer : net.layout.layers)
+      panel = std::max(panel, layer.n_in * net.kernels.panel);
+    const ptrdiff_t packed = arena.reserve_array<T>(!packs_ ? 0
+                                                    : wide_ ? panel * team_size_
+                                                            : net.layout.packed_size);
     std::vector<std::vector<ptrdiff_t>> offsets;
-    for (int i = 0; i < team_size_; ++i) offsets.push_back(net.reserve(arena_, block_, false));
-    arena_.commit();
-    if (packs) {
-      packed_ = arena_.template at<T>(packed);
-      pack(net.layout, flat, packed_);
-    }
-    for (const auto& o : offsets) workspaces_.push_back(net.bind(arena_, o, block_, false));
+    for (int i = 0; i < (wide_ ? 1 : team_size_); ++i)
+      offsets.push_back(net.reserve(arena, block_, false));
+    if (cut == Cut::fixed)
+      arena.commit();
+    else
+      arena.commit_unset();
+    packed_ = arena.at<T>(packed);
+    panel_size_ = panel;
+    for (const auto& o : offsets) workspaces_.push_back(net.bind(arena, o, block_, false));
   }
 
   ptrdiff_t blocks() const { return blocks_; }
 
-  // Calls f(block, rows, workspace, with the outputs in it) for every block.
+  // Calls read(rows, place, workspace, places), which reads rows into the workspace from a place on
+  // or says where else they are, for parts of a block; it returns where place 0 is. Then, where
+  // they are through, done(block, rows, workspace, place).
   template <class Read, class F>
-  void run(Read read, F f) {
+  void run(Read read, F done) {
     run_in_team(team_size_, [&](const Team& team) {
-      const Workspace<T>& ws = workspaces_[size_t(team.index)];
-      const Range mine = share(blocks_, team.index, team.count);
-      for (ptrdiff_t b = mine.begin; b < mine.end; ++b) {
-        const Range rows = {b * block_, std::min((b + 1) * block_, n_)};
-        ptrdiff_t ld = net_.layout.ld_input;
-        const T* x = read(rows, ws, ld);
-        const auto weights = [&](const Layer& layer) {
-          return packed_ ? packed_view<T>(layer, packed_) : flat_view(layer, flat_);
-        };
-        net_.forward_all(weights, x, ld, rows.size(), ws);
-        f(b, rows, ws);
-      }
+      if (wide_)
+        run_by_panels(team, read, done);
+      else
+        run_by_rows(team, read, done);
     });
   }
 
  private:
+  template <class Read, class F>
+  void run_by_rows(const Team& team, Read& read, F& done) {
+    const Workspace<T>& ws = workspaces_[size_t(team.index)];
+    if (packs_) {
+      for (const Layer& layer : net_.layout.layers) {
+        const Range mine = share(ptrdiff_t(layer.panels.size()), team.index, team.count);
+        for (ptrdiff_t p = mine.begin; p < mine.end; ++p) {
+          const Panel& panel = layer.panels[size_t(p)];
+          pack_panel(layer, panel, packed_ + layer.packed_w + panel.col * layer.in_padded);
+        }
+        if (team.index == 0) {
+          T* bias = packed_ + layer.packed_b;
+          for (ptrdiff_t j = 0; j < layer.out_padded; ++j)
+            bias[j] = layer.flat_b >= 0 && j < layer.n_out ? flat_[layer.flat_b + j] : T(0);
+        }
+      }
+      team.sync();
+    }
+    const auto weights = [&](const Layer& layer) {
+      return packs_ ? packed_view<T>(layer, packed_) : flat_view(layer, flat_);
+    };
+    const Range mine = share(blocks_, team.index, team.count);
+    for (ptrdiff_t b = mine.begin; b < mine.end; ++b) {
+      const Range rows = {b * block_, std::min((b + 1) * block_, n_)};
+      Places places = ws.x_places;
+      const T* x = read(rows, 0, ws, places);
+      for (size_t l = 0; l < net_.depth(); ++l) {
+        const Layer& layer = net_.layout.layers[l];
+        net_.forward(l, weights(layer), l ? net_.input_of(l, ws) : x,
+                     l ? net_.places_of_input(l, ws) : places, {0, rows.size()},
+                     {0, ptrdiff_t(layer.panels.size())}, ws);
+      }
+      done(b, rows, ws, 0);
+    }
+  }
+
+  template <class Read, class F>
+  void run_by_panels(const Team& team, Read& read, F& done) {
+    const Workspace<T>& ws = workspaces_.front();
+    T* packed = packed_ + team.index * panel_size_;
+    for (ptrdiff_t b = 0; b < blocks_; ++b) {
+      const Range rows = {b * block_, std::min((b + 1) * block_, n_)};
+      const Range own = share(rows.size(), team.index, team.count);
+      Places places = ws.x_places;
+      const T* x = read({rows.begin + own.begin, rows.begin + own.end}, own.begin, ws, places);
+      team.sync();
+      for (size_t l = 0; l < net_.depth(); ++l) {
+        const Layer& layer = net_.layout.layers[l];
+        const T* in = l ? net_.input_of(l, ws) : x;
+        const Places& in_places = l ? net_.places_of_input(l, ws) : places;
+        const ptrdiff_t panels = ptrdiff_t(layer.panels.size());
+        if (panels < 2 * team.count) {  // rows can be shared more evenly
+          net_.forward(l, flat_view(layer, flat_), in, in_places, own, {0, panels}, ws);
+        } else {
+          const Range mine = share(panels, team.index, team.count);
+          for (ptrdiff_t p = mine.begin; p < mine.end; ++p) {
+            WeightView<T> view = flat_view(layer, flat_);
+            if (packs_) {
+              pack_panel(layer, layer.panels[size_t(p)], packed);
+              view.w = packed;
+              view.col_stride = view.ldb = 0;
+            }
+            net_.forward(l, view, in, in_places, {0, rows.size()}, {p, p + 1}, ws);
+          }
+          if (net_.whole_rows(l)) {
+            team.sync();
+            net_.activate_whole_rows(l, own, ws);
+          }
+        }
+        team.sync();
+      }
+      done(b, {rows.begin + own.begin, rows.begin + own.end}, ws, own.begin);
+      team.sync();
+    }
+  }
+
+  void pack_panel(const Layer& layer, const Panel& panel, T* to) const {
+    const ptrdiff_t n = std::min(panel.width, layer.n_out - panel.col);
+    const T* from = flat_ + layer.flat_w + panel.col;
+    for (ptrdiff_t k = 0; k < layer.n_in; ++k, from += layer.n_out, to += panel.width) {
+      for (ptrdiff_t j = 0; j < n; ++j) to[j] = from[j];
+      for (ptrdiff_t j = n; j < panel.width; ++j) to[j] = T(0);
+    }
+  }
+
   const Network<T>& net_;
   const T* flat_;
   T* packed_ = nullptr;
-  ptrdiff_t n_, block_, blocks_;
+  ptrdiff_t n_, block_, blocks_, panel_size_;
+  bool packs_, wide_;
   int team_size_;
-  Arena arena_;
   std::vector<Workspace<T>> workspaces_;
 };
+
+// What a thread's predictions need, kept for the next: fresh pages would have to be cleared.
+Arena& kept_arena() {
+  thread_local Arena arena;
+  arena.restart();
+  return arena;
+}
 
 }  // namespace
 
@@ -80,30 +190,34 @@ void predict(const Network<T>& net, const T* flat, const Data<T>& data, T* out, 
   // Rows of the net's own dtype are read where they are.
   const bool in_place = data.x_type == own_type<T>() && data.scale == T(1) &&
                         data.x_stride % ptrdiff_t(sizeof(T)) == 0;
-  const auto read = [&](Range rows, const Workspace<T>& ws, ptrdiff_t& ld) {
+  const auto read = [&](Range rows, ptrdiff_t place, const Workspace<T>& ws, Places& places) {
     if (in_place) {
-      ld = data.x_stride / ptrdiff_t(sizeof(T));
-      return reinterpret_cast<const T*>(data.row(rows.begin));
+      places = {data.x_stride / ptrdiff_t(sizeof(T)), net.kernels.tile, net.kernels.tile};
+      return reinterpret_cast<const T*>(data.row(rows.begin)) - place * places.ld;
     }
-    net.gather_inputs({&data, nullptr, 0, data.n}, rows, rows.begin, {0, n_in}, ws);
+    net.gather_inputs({&data, nullptr, 0, data.n}, rows, rows.begin - place, {0, n_in}, ws);
     return static_cast<const T*>(ws.x);
   };
-  ForwardPass<T> pass(net, flat, data.n, threads);
-  pass.run(read, [&](ptrdiff_t, Range rows, const Workspace<T>& ws) {
-    copy_rows(ws.layers.back().a, net.last().ld, out + rows.begin * n_out, n_out, rows.size(),
-              n_out);
+  Arena& arena = kept_arena();
+  ForwardPass<T> pass(net, flat, data.n, threads, Cut::even, arena);
+  pass.run(read, [&](ptrdiff_t, Range rows, const Workspace<T>& ws, ptrdiff_t first) {
+    const Layer& last = net.last();
+    copy_rows(ws.layers.back().a + first * last.ld, last.ld, out + rows.begin * n_out, n_out,
+              rows.size(), n_out);
   });
+  if (arena.size() > kKeptBytes) arena = Arena();
 }
 
 template <class T>
 Totals evaluate(const Network<T>& net, const T* flat, const Data<T>& data, int threads) {
-  ForwardPass<T> pass(net, flat, data.n, threads);
+  Arena arena;
+  ForwardPass<T> pass(net, flat, data.n, threads, Cut::fixed, arena);
   std::vector<Totals> parts(size_t(pass.blocks()));
-  const auto read = [&](Range rows, const Workspace<T>& ws, ptrdiff_t&) {
+  const auto read = [&](Range rows, ptrdiff_t, const Workspace<T>& ws, Places&) {
     net.gather({&data, nullptr, 0, data.n}, rows, rows.begin, T(1), ws);
     return static_cast<const T*>(ws.x);
   };
-  pass.run(read, [&](ptrdiff_t block, Range rows, const Workspace<T>& ws) {
+  pass.run(read, [&](ptrdiff_t block, Range rows, const Workspace<T>& ws, ptrdiff_t) {
     net.loss({0, rows.size()}, true, ws);
     parts[size_t(block)] = net.sum_totals({0, rows.size()}, ws);
   });

@@ -1,0 +1,48 @@
+"""Predictions of many rows: each way through the net gives a row the answer that it has alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import mlpfast
+
+# The weights of the last three leave a second-level cache; one softmax is wider than a panel.
+NETS = {
+    "narrow": ([30, 70, 33, 1], "relu", "sigmoid"),
+    "softmax within": ([20, 40, 5], "softmax", "identity"),
+    "wide": ([300, 520, 410, 10], "relu", "softmax"),
+    "wide softmax": ([400, 300, 700], "tanh", "softmax"),
+    "wide softmax within": ([300, 700, 350, 3], ["softmax", "silu"], "identity"),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", NETS)
+def test_a_row_is_answered_as_if_alone(backend, restore_threads, name, dtype):
+    sizes, *activations = NETS[name]
+    net = mlpfast.MLP(sizes, *activations, dtype=dtype, random_state=0, backend=backend)
+    # 17 and 50 rows read the weights where they are, 600 a packed copy; and blocks end unevenly.
+    rows = {1, 2, 17, 50, 600} if "numpy" not in str(backend) else {1, 2, 17}
+    x = np.random.default_rng(0).normal(size=(max(rows), sizes[0])).astype(dtype)
+    alone = np.stack([net.predict(row) for row in x])
+    for threads in (1, 2, 3):
+        mlpfast.set_num_threads(threads)
+        for n in rows:
+            got = net.predict(x[:n])
+            if "cpp" in str(backend):
+                np.testing.assert_array_equal(got, alone[:n], err_msg=f"{n} rows, {threads}")
+            else:
+                rtol = 1e-4 if dtype == "float32" else 1e-10
+                np.testing.assert_allclose(got, alone[:n], rtol=rtol, atol=rtol)
+
+
+def test_other_inputs_go_the_same_ways(backend, restore_threads):
+    """Rows of another dtype are copied first, by whichever thread."""
+    net = mlpfast.MLP([300, 520, 410, 10], "relu", dtype="float32", random_state=0, backend=backend)
+    x = np.random.default_rng(0).integers(0, 256, size=(530, 300)).astype(np.uint8)
+    want = net.predict((x * np.float32(1 / 256)).astype(np.float32))
+    for threads in (1, 2, 3):
+        mlpfast.set_num_threads(threads)
+        np.testing.assert_array_equal(net.predict(x, input_scale=1 / 256), want)
+        assert net.predict(x[:1], input_scale=1 / 256).shape == (1, 10)
