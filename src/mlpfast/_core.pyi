@@ -42,6 +42,7 @@ class Network32:
         scale: typing.SupportsFloat | typing.SupportsIndex,
         threads: typing.SupportsInt | typing.SupportsIndex,
     ) -> numpy.typing.NDArray[numpy.float64]: ...
+    def fast_gradient(self, params: numpy.typing.NDArray[numpy.float32]) -> typing.Any: ...
     def fast_predict(self, params: numpy.typing.NDArray[numpy.float32]) -> typing.Any: ...
     def forward(
         self,
@@ -86,7 +87,7 @@ class Trainer32:
         weight: numpy.typing.NDArray[numpy.float32] | None,
         scale: typing.SupportsFloat | typing.SupportsIndex,
         orders: numpy.typing.NDArray[numpy.int64] | None,
-        learning_rates: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
+        learning_rates: numpy.typing.NDArray[numpy.float64],
         batch_size: typing.SupportsInt | typing.SupportsIndex,
         l2: typing.SupportsFloat | typing.SupportsIndex,
         want_metrics: bool,
@@ -122,6 +123,7 @@ class Network64:
         scale: typing.SupportsFloat | typing.SupportsIndex,
         threads: typing.SupportsInt | typing.SupportsIndex,
     ) -> numpy.typing.NDArray[numpy.float64]: ...
+    def fast_gradient(self, params: numpy.typing.NDArray[numpy.float64]) -> typing.Any: ...
     def fast_predict(self, params: numpy.typing.NDArray[numpy.float64]) -> typing.Any: ...
     def forward(
         self,
@@ -166,7 +168,7 @@ class Trainer64:
         weight: numpy.typing.NDArray[numpy.float64] | None,
         scale: typing.SupportsFloat | typing.SupportsIndex,
         orders: numpy.typing.NDArray[numpy.int64] | None,
-        learning_rates: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
+        learning_rates: numpy.typing.NDArray[numpy.float64],
         batch_size: typing.SupportsInt | typing.SupportsIndex,
         l2: typing.SupportsFloat | typing.SupportsIndex,
         want_metrics: bool,

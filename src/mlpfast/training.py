@@ -32,7 +32,7 @@ _EPOCHS_A_CALL = 1 << 11
 # The functions of `signal` look enumerations up around those of the C module, which takes a good
 # part of a short fit.
 try:
-    from _signal import getsignal as _getsignal
+    from _signal import getsignal as _getsignal  # type: ignore[import-not-found]
     from _signal import signal as _set_signal
 except ImportError:  # another Python than CPython
     _getsignal, _set_signal = signal.getsignal, signal.signal
