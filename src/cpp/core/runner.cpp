@@ -14,8 +14,10 @@ constexpr ptrdiff_t kRowsWorthPackingWide = 48;
 constexpr ptrdiff_t kRowsWorthPacking = 512;
 constexpr ptrdiff_t kBlockBytes = 524288;
 constexpr ptrdiff_t kMostBlockRows = 64;
-// Weights beyond this do not stay in a second-level cache while blocks of rows pass.
-constexpr ptrdiff_t kWideBytes = 1048576;
+// Weights beyond this do not stay in a second-level cache while blocks of rows pass. Half as many
+// do, once they are packed, which many rows repay.
+constexpr ptrdiff_t kWideBytes = 2097152;
+constexpr ptrdiff_t kRowsWorthPackingWhole = 2048;
 // Rows that pass a panel of a wide layer once it is packed.
 constexpr ptrdiff_t kWideRows = 512;
 // Memory that a thread keeps from one prediction to the next.
@@ -37,7 +39,9 @@ class ForwardPass {
     const auto team = [&](ptrdiff_t parts) {
       return int(std::max(1.0, std::min({double(threads), worth, double(parts)})));
     };
-    wide_ = cut == Cut::even && net.layout.n_params * ptrdiff_t(sizeof(T)) > kWideBytes;
+    const ptrdiff_t bytes = net.layout.n_params * ptrdiff_t(sizeof(T));
+    wide_ = cut == Cut::even &&
+            (bytes > kWideBytes || (bytes > kWideBytes / 2 && n < kRowsWorthPackingWhole));
     packs_ = n >= (wide_ ? kRowsWorthPackingWide : kRowsWorthPacking);
     block_ = wide_ ? kWideRows
                    : std::clamp<ptrdiff_t>(kBlockBytes / net.row_bytes(false), 16, kMostBlockRows);
