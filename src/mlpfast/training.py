@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from mlpfast.model import MLP
 
 # Nets up to this size may train many epochs in one call of a backend, which then keeps a copy of
-# the state to fall back to; larger nets gain nothing from it.
+# the state to fall back to. Larger ones do where no copy is needed, and the epochs are short: row
+# orders of several epochs would take memory, and gain nothing.
 _SMALL_NET = 16384
 _ORDER_ENTRIES = 1 << 17
 # Enough to forget the cost of a call, few enough that what goes in and comes out stays in the cache
@@ -108,8 +109,10 @@ def fit(
     shuffled = shuffle and batch_size < n  # the order within one batch only changes the rounding
     one_by_one = bool(watchers or validation is not None or observe)
     block = 1
-    if not one_by_one and (net.spec.n_params <= _SMALL_NET or trainer.saves_each_epoch):
+    if not one_by_one and net.spec.n_params <= _SMALL_NET:
         block = max(1, _ORDER_ENTRIES // n) if shuffled else _EPOCHS_A_CALL
+    elif not one_by_one and trainer.saves_each_epoch and not shuffled:
+        block = _EPOCHS_A_CALL
 
     with interruptible() as stop:
         begun: list[Callback] = []
