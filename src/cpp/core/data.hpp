@@ -31,6 +31,11 @@ struct Data {
   ptrdiff_t n = 0;
 
   const char* row(ptrdiff_t i) const { return x + i * x_stride; }
+  // Whether the rows can be read where they are, as row-major with this leading dimension.
+  bool in_place() const {
+    return x_type == own_type<T>() && scale == T(1) && x_stride % ptrdiff_t(sizeof(T)) == 0;
+  }
+  ptrdiff_t ld() const { return x_stride / ptrdiff_t(sizeof(T)); }
 };
 
 // Some rows of the data, in some order.
@@ -46,10 +51,10 @@ struct Batch {
     constexpr ptrdiff_t size[] = {sizeof(float), sizeof(double), sizeof(uint8_t)};
     return cols * size[int(data->x_type)];
   }
-  // Columns from `col` on, `cols` of them, of some rows: where they are and how they are read.
-  Gather<T> gather(Range part, ptrdiff_t col, ptrdiff_t cols) const {
+  // Some rows of `cols` columns: where they are and how they are read.
+  Gather<T> gather(Range part, ptrdiff_t cols) const {
     Gather<T> g{};
-    g.x = data->x + bytes(col);
+    g.x = data->x;
     g.stride = data->x_stride;
     if (order)
       g.order = order + first + part.begin;

@@ -56,9 +56,8 @@ void layer_forward(const Kernels<T>& kernels, const LayerArrays<T>& layer, T* ou
     const auto offsets = net.reserve(arena, layer.n, false);
     arena.commit();
     const Workspace<T> ws = net.bind(arena, offsets, layer.n, false);
-    net.forward(0, {layer.w, layer.b, 1, layer.n_out}, layer.x,
-                {layer.n_in, kernels.tile, kernels.tile}, {0, layer.n},
-                {0, ptrdiff_t(net.last().panels.size())}, ws);
+    net.forward(0, {layer.w, layer.b, 1, layer.n_out}, layer.x, net.row_major(layer.n_in),
+                {0, layer.n}, {0, ptrdiff_t(net.last().panels.size())}, ws);
     copy_rows(ws.layers[0].a, net.last().ld, out, layer.n_out, layer.n, layer.n_out);
     return;
   }

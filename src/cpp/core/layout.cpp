@@ -56,49 +56,44 @@ Layout::Layout(const NetSpec& spec, ptrdiff_t lanes, ptrdiff_t tile, ptrdiff_t p
   }
 }
 
-namespace {
-
-// Calls f(flat pointer, packed pointer, n) for every run of parameters that is contiguous in both,
-// or for those of one out of `count` threads.
-template <class Flat, class Packed, class F>
-void for_each_run(const Layout& layout, Flat* flat, Packed* packed, F f, ptrdiff_t index = 0,
-                  ptrdiff_t count = 1) {
-  for (const Layer& layer : layout.layers) {
-    const Range mine = share(layer.n_in, index, count);
-    for (const Panel& panel : layer.panels) {
-      const ptrdiff_t n =
-          panel.col + panel.width <= layer.n_out ? panel.width : layer.n_out - panel.col;
-      Packed* rows = packed + layer.packed_w + panel.col * layer.in_padded;
-      for (ptrdiff_t k = mine.begin; k < mine.end; ++k)
-        f(flat + layer.flat_w + k * layer.n_out + panel.col, rows + k * panel.width, n);
-    }
-    if (layer.flat_b >= 0 && index == 0)
-      f(flat + layer.flat_b, packed + layer.packed_b, layer.n_out);
+template <class T>
+void pack_panel(const Layer& layer, const Panel& panel, const T* flat, T* to) {
+  const ptrdiff_t n = std::min(panel.width, layer.n_out - panel.col);
+  const T* from = flat + layer.flat_w + panel.col;
+  for (ptrdiff_t k = 0; k < layer.n_in; ++k, from += layer.n_out, to += panel.width) {
+    for (ptrdiff_t j = 0; j < n; ++j) to[j] = from[j];
+    for (ptrdiff_t j = n; j < panel.width; ++j) to[j] = T(0);
   }
 }
 
-}  // namespace
-
 template <class T>
-void pack(const Layout& layout, const T* flat, T* packed) {
-  for_each_run(layout, flat, packed, [](const T* from, T* to, ptrdiff_t n) {
-    for (ptrdiff_t i = 0; i < n; ++i) to[i] = from[i];
-  });
+void pack(const Layout& layout, const T* flat, T* packed, ptrdiff_t index, ptrdiff_t count) {
+  for (const Layer& layer : layout.layers) {
+    const Range mine = share(ptrdiff_t(layer.panels.size()), index, count);
+    for (ptrdiff_t p = mine.begin; p < mine.end; ++p) {
+      const Panel& panel = layer.panels[size_t(p)];
+      pack_panel(layer, panel, flat, packed + layer.packed_w + panel.col * layer.in_padded);
+    }
+    if (index > 0) continue;
+    T* bias = packed + layer.packed_b;
+    for (ptrdiff_t j = 0; j < layer.out_padded; ++j)
+      bias[j] = layer.flat_b >= 0 && j < layer.n_out ? flat[layer.flat_b + j] : T(0);
+  }
 }
 
 template <class T>
 void unpack(const Layout& layout, const T* packed, T* flat, ptrdiff_t index, ptrdiff_t count) {
-  for_each_run(
-      layout, flat, packed,
-      [](T* to, const T* from, ptrdiff_t n) {
-        for (ptrdiff_t i = 0; i < n; ++i) to[i] = from[i];
-      },
-      index, count);
-}
-
-template <class T>
-void unpack(const Layout& layout, const T* packed, T* flat) {
-  unpack(layout, packed, flat, 0, 1);
+  for (const Layer& layer : layout.layers) {
+    const Range mine = share(layer.n_in, index, count);
+    for (const Panel& panel : layer.panels) {
+      const ptrdiff_t n = std::min(panel.width, layer.n_out - panel.col);
+      const T* rows = packed + layer.packed_w + panel.col * layer.in_padded;
+      for (ptrdiff_t k = mine.begin; k < mine.end; ++k)
+        std::copy_n(rows + k * panel.width, n, flat + layer.flat_w + k * layer.n_out + panel.col);
+    }
+    if (layer.flat_b >= 0 && index == 0)
+      std::copy_n(packed + layer.packed_b, layer.n_out, flat + layer.flat_b);
+  }
 }
 
 template <class T>
@@ -113,10 +108,10 @@ bool all_finite(const T* values, ptrdiff_t n) {
   return sums[0] == T(0);
 }
 
-template void pack(const Layout&, const float*, float*);
-template void pack(const Layout&, const double*, double*);
-template void unpack(const Layout&, const float*, float*);
-template void unpack(const Layout&, const double*, double*);
+template void pack_panel(const Layer&, const Panel&, const float*, float*);
+template void pack_panel(const Layer&, const Panel&, const double*, double*);
+template void pack(const Layout&, const float*, float*, ptrdiff_t, ptrdiff_t);
+template void pack(const Layout&, const double*, double*, ptrdiff_t, ptrdiff_t);
 template void unpack(const Layout&, const float*, float*, ptrdiff_t, ptrdiff_t);
 template void unpack(const Layout&, const double*, double*, ptrdiff_t, ptrdiff_t);
 template bool all_finite(const float*, ptrdiff_t);

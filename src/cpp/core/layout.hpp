@@ -59,13 +59,15 @@ WeightView<T> flat_view(const Layer& layer, const T* flat) {
   return {flat + layer.flat_w, layer.flat_b < 0 ? nullptr : flat + layer.flat_b, 1, layer.n_out};
 }
 
+// One panel of W, with zeros in its padding.
 template <class T>
-void pack(const Layout& layout, const T* flat, T* packed);
+void pack_panel(const Layer& layer, const Panel& panel, const T* flat, T* to);
+// All parameters, or the part that falls to one of `count` threads.
 template <class T>
-void unpack(const Layout& layout, const T* packed, T* flat);
-// The part of it that falls to one of `count` threads.
+void pack(const Layout& layout, const T* flat, T* packed, ptrdiff_t index = 0, ptrdiff_t count = 1);
 template <class T>
-void unpack(const Layout& layout, const T* packed, T* flat, ptrdiff_t index, ptrdiff_t count);
+void unpack(const Layout& layout, const T* packed, T* flat, ptrdiff_t index = 0,
+            ptrdiff_t count = 1);
 template <class T>
 bool all_finite(const T* values, ptrdiff_t n);
 

@@ -10,9 +10,8 @@ namespace {
 
 constexpr ptrdiff_t kGroupRows = 64;
 constexpr ptrdiff_t kMaxGroups = 16;
-// Buffers of a block of rows.
-constexpr ptrdiff_t kBlockBytes = 65536;
-constexpr ptrdiff_t kMostBlockRows = 128;
+// Rows of a block.
+constexpr ptrdiff_t kBlockRows = 128;
 // Sums of a layer's weight gradient that wait for the next block.
 constexpr ptrdiff_t kPartialBytes = 24576;
 // Parameters that are combined, then updated, before the next.
@@ -44,9 +43,7 @@ NarrowPlan<T>::NarrowPlan(const Network<T>& net, ptrdiff_t rows, int threads, bo
   const ptrdiff_t groups = groups_of(rows), line = kCacheLine / ptrdiff_t(sizeof(T));
   this->team_size_ = std::min(this->team_size_, int(groups));
   const ptrdiff_t most = padded((rows + groups - 1) / groups) + (groups > 1 ? row_step_ : 0);
-  block_rows_ = std::min(
-      most, padded(std::clamp<ptrdiff_t>(128, net.kernels.panel,
-                                         std::max<ptrdiff_t>(kMostBlockRows, net.kernels.panel))));
+  block_rows_ = std::min(most, padded(std::max<ptrdiff_t>(kBlockRows, net.kernels.panel)));
   // An odd number of cache lines, so that units do not fall on the same sets of the cache.
   ld_ = (round_up(block_rows_, line) / line | 1) * line;
 
@@ -114,7 +111,7 @@ void NarrowPlan<T>::step(const Team& team, const Step<T>& step) {
     this->bad_row_ = -1;
     for (ptrdiff_t g = 0; g < groups; ++g) {
       this->totals_.add(results_[size_t(g)].totals);
-      this->take_first_bad(&results_[size_t(g)].bad_row, 1);
+      if (this->bad_row_ < 0) this->bad_row_ = results_[size_t(g)].bad_row;
     }
   }
   if (team.count > 1) {
@@ -210,13 +207,12 @@ ptrdiff_t NarrowPlan<T>::gather(const Batch<T>& batch, Range rows, const Rows& t
   const Network<T>& net = this->net_;
   const Data<T>& data = *batch.data;
   const ptrdiff_t n = rows.size(), n_in = net.spec.sizes.front(), n_out = net.spec.sizes.back();
-  const bool in_place = data.x_type == own_type<T>() && data.scale == T(1) &&
-                        data.x_stride % ptrdiff_t(sizeof(T)) == 0;
+  const bool in_place = data.in_place();
   const T** x = block.rows;
   const T** y = block.rows + block_rows_;
   ptrdiff_t bad = -1;
   if (!in_place) {
-    Gather<T> g = batch.gather(rows, 0, n_in);
+    Gather<T> g = batch.gather(rows, n_in);
     g.to = block.read;
     g.ld = net.layout.ld_input;
     g.block = net.kernels.tile;

@@ -37,10 +37,9 @@ double Network<T>::flops_training() const {
 }
 
 template <class T>
-ptrdiff_t Network<T>::row_bytes(bool training) const {
+ptrdiff_t Network<T>::row_bytes() const {
   ptrdiff_t elements = layout.ld_input;
-  for (const Layer& layer : layout.layers)
-    elements += layer.ld * (1 + layer.keeps_z + (training ? 1 : 0));
+  for (const Layer& layer : layout.layers) elements += layer.ld * (1 + layer.keeps_z);
   return elements * ptrdiff_t(sizeof(T));
 }
 
@@ -50,7 +49,7 @@ template <class T>
 Places Network<T>::places(ptrdiff_t ld, ptrdiff_t rows, bool tiled) const {
   const ptrdiff_t tile = kernels.tile;
   if (tiled) return {tile, rows * tile + kCacheLine / ptrdiff_t(sizeof(T)), tile};
-  return {ld, tile, tile};
+  return row_major(ld);
 }
 
 template <class T>
@@ -103,10 +102,10 @@ Workspace<T> Network<T>::bind(const Arena& arena, const std::vector<ptrdiff_t>& 
 }
 
 template <class T>
-ptrdiff_t Network<T>::gather_inputs(const Batch<T>& batch, Range rows, ptrdiff_t base, Range cols,
+ptrdiff_t Network<T>::gather_inputs(const Batch<T>& batch, Range rows, ptrdiff_t base,
                                     const Workspace<T>& ws) const {
-  Gather<T> g = batch.gather(rows, cols.begin, cols.size());
-  g.to = ws.x + ws.x_places.at(rows.begin - base, cols.begin);
+  Gather<T> g = batch.gather(rows, spec.sizes.front());
+  g.to = ws.x + ws.x_places.at(rows.begin - base, 0);
   g.ld = ws.x_places.ld;
   g.block = ws.x_places.block;
   const ptrdiff_t bad = kernels.gather[int(batch.data->x_type)](g);

@@ -58,8 +58,8 @@ class Network {
   // Floating-point operations of one row: forward alone, and forward and backward.
   double flops_forward() const;
   double flops_training() const;
-  // Bytes of a workspace for one row.
-  ptrdiff_t row_bytes(bool training) const;
+  // Bytes of a workspace for one row that only runs forward.
+  ptrdiff_t row_bytes() const;
 
   // Bytes of the tiled inputs of `rows` rows.
   ptrdiff_t input_bytes(ptrdiff_t rows) const {
@@ -79,10 +79,10 @@ class Network {
   ptrdiff_t gather(const Batch<T>& batch, Range rows, ptrdiff_t base, T scale,
                    const Workspace<T>& ws) const {
     gather_targets(batch, rows, base, scale, ws);
-    return gather_inputs(batch, rows, base, {0, spec.sizes.front()}, ws);
+    return gather_inputs(batch, rows, base, ws);
   }
-  // The same for the inputs of some columns alone, which begin a tile; and for all but the inputs.
-  ptrdiff_t gather_inputs(const Batch<T>& batch, Range rows, ptrdiff_t base, Range cols,
+  // The same for the inputs alone, and for all but the inputs.
+  ptrdiff_t gather_inputs(const Batch<T>& batch, Range rows, ptrdiff_t base,
                           const Workspace<T>& ws) const;
   void gather_targets(const Batch<T>& batch, Range rows, ptrdiff_t base, T scale,
                       const Workspace<T>& ws) const;
@@ -92,17 +92,18 @@ class Network {
   void forward(size_t l, const WeightView<T>& w, const T* in, const Places& in_places, Range rows,
                Range panels, const Workspace<T>& ws) const;
   void activate_whole_rows(size_t l, Range rows, const Workspace<T>& ws) const;
-  // The first `rows` rows through all layers; x (rows, ld), and weights_of(layer) gives the view.
+  // The first `rows` rows through all layers; weights_of(layer) gives the view.
   template <class WeightsOf>
-  void forward_all(WeightsOf weights_of, const T* x, ptrdiff_t ld, ptrdiff_t rows,
+  void forward_all(WeightsOf weights_of, const T* x, const Places& x_places, ptrdiff_t rows,
                    const Workspace<T>& ws) const {
     for (size_t l = 0; l < depth(); ++l) {
       const Layer& layer = layout.layers[l];
-      forward(l, weights_of(layer), l ? input_of(l, ws) : x,
-              l ? places_of_input(l, ws) : Places{ld, kernels.tile, kernels.tile}, {0, rows},
-              {0, ptrdiff_t(layer.panels.size())}, ws);
+      forward(l, weights_of(layer), l ? input_of(l, ws) : x, l ? places_of_input(l, ws) : x_places,
+              {0, rows}, {0, ptrdiff_t(layer.panels.size())}, ws);
     }
   }
+  // Where the elements of a row-major array lie.
+  Places row_major(ptrdiff_t ld) const { return {ld, kernels.tile, kernels.tile}; }
   // A softmax wants whole rows.
   bool whole_rows(size_t l) const { return layout.layers[l].activation == Activation::softmax; }
 

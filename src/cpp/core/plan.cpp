@@ -44,11 +44,6 @@ void Plan<T>::update(const Network<T>& net, const Step<T>& step, ptrdiff_t at, c
 }
 
 template <class T>
-void Plan<T>::take_first_bad(const ptrdiff_t* rows, size_t n) {
-  for (size_t i = 0; i < n && bad_row_ < 0; ++i) bad_row_ = rows[i];
-}
-
-template <class T>
 std::unique_ptr<Plan<T>> make_plan(const Network<T>& net, ptrdiff_t rows, int threads, bool fused,
                                    bool repeated) {
   if (net.layout.n_params <= kNarrowParams && rows_fill_better(net, rows))

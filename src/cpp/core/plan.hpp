@@ -59,7 +59,6 @@ class Plan {
   // One update of `n` parameters from offset `at` on, by gradient g.
   static void update(const Network<T>& net, const Step<T>& step, ptrdiff_t at, const T* g,
                      ptrdiff_t n, bool is_weight);
-  void take_first_bad(const ptrdiff_t* rows, size_t n);
 
   const Network<T>& net_;
   const ptrdiff_t rows_;

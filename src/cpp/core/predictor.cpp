@@ -18,7 +18,8 @@ bool Predictor<T>::run(const T* flat, const T* x, ptrdiff_t n, T* out) {
   if (n == 1)
     run_row(flat, x);
   else
-    net.forward_all([&](const Layer& layer) { return flat_view(layer, flat); }, x, n_in, n, ws_);
+    net.forward_all([&](const Layer& layer) { return flat_view(layer, flat); }, x,
+                    net.row_major(n_in), n, ws_);
   copy_rows(ws_.layers.back().a, net.last().ld, out, n_out, n, n_out);
   busy_.clear(std::memory_order_release);
   return true;

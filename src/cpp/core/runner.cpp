@@ -44,7 +44,7 @@ class ForwardPass {
             (bytes > kWideBytes || (bytes > kWideBytes / 2 && n < kRowsWorthPackingWhole));
     packs_ = n >= (wide_ ? kRowsWorthPackingWide : kRowsWorthPacking);
     block_ = wide_ ? kWideRows
-                   : std::clamp<ptrdiff_t>(kBlockBytes / net.row_bytes(false), 16, kMostBlockRows);
+                   : std::clamp<ptrdiff_t>(kBlockBytes / net.row_bytes(), 16, kMostBlockRows);
     blocks_ = (n + block_ - 1) / block_;
     team_size_ = team(cut == Cut::even ? n : blocks_);
     if (cut == Cut::even) block_ = (n - 1) / (wide_ ? blocks_ : round_up(blocks_, team_size_)) + 1;
@@ -89,18 +89,7 @@ class ForwardPass {
   void run_by_rows(const Team& team, Read& read, F& done) {
     const Workspace<T>& ws = workspaces_[size_t(team.index)];
     if (packs_) {
-      for (const Layer& layer : net_.layout.layers) {
-        const Range mine = share(ptrdiff_t(layer.panels.size()), team.index, team.count);
-        for (ptrdiff_t p = mine.begin; p < mine.end; ++p) {
-          const Panel& panel = layer.panels[size_t(p)];
-          pack_panel(layer, panel, packed_ + layer.packed_w + panel.col * layer.in_padded);
-        }
-        if (team.index == 0) {
-          T* bias = packed_ + layer.packed_b;
-          for (ptrdiff_t j = 0; j < layer.out_padded; ++j)
-            bias[j] = layer.flat_b >= 0 && j < layer.n_out ? flat_[layer.flat_b + j] : T(0);
-        }
-      }
+      pack(net_.layout, flat_, packed_, team.index, team.count);
       team.sync();
     }
     const auto weights = [&](const Layer& layer) {
@@ -111,12 +100,7 @@ class ForwardPass {
       const Range rows = {b * block_, std::min((b + 1) * block_, n_)};
       Places places = ws.x_places;
       const T* x = read(rows, 0, ws, places);
-      for (size_t l = 0; l < net_.depth(); ++l) {
-        const Layer& layer = net_.layout.layers[l];
-        net_.forward(l, weights(layer), l ? net_.input_of(l, ws) : x,
-                     l ? net_.places_of_input(l, ws) : places, {0, rows.size()},
-                     {0, ptrdiff_t(layer.panels.size())}, ws);
-      }
+      net_.forward_all(weights, x, places, rows.size(), ws);
       done(b, rows, ws, 0);
     }
   }
@@ -143,7 +127,7 @@ class ForwardPass {
           for (ptrdiff_t p = mine.begin; p < mine.end; ++p) {
             WeightView<T> view = flat_view(layer, flat_);
             if (packs_) {
-              pack_panel(layer, layer.panels[size_t(p)], packed);
+              pack_panel(layer, layer.panels[size_t(p)], flat_, packed);
               view.w = packed;
               view.col_stride = view.ldb = 0;
             }
@@ -158,15 +142,6 @@ class ForwardPass {
       }
       done(b, {rows.begin + own.begin, rows.begin + own.end}, ws, own.begin);
       team.sync();
-    }
-  }
-
-  void pack_panel(const Layer& layer, const Panel& panel, T* to) const {
-    const ptrdiff_t n = std::min(panel.width, layer.n_out - panel.col);
-    const T* from = flat_ + layer.flat_w + panel.col;
-    for (ptrdiff_t k = 0; k < layer.n_in; ++k, from += layer.n_out, to += panel.width) {
-      for (ptrdiff_t j = 0; j < n; ++j) to[j] = from[j];
-      for (ptrdiff_t j = n; j < panel.width; ++j) to[j] = T(0);
     }
   }
 
@@ -190,16 +165,14 @@ Arena& kept_arena() {
 
 template <class T>
 void predict(const Network<T>& net, const T* flat, const Data<T>& data, T* out, int threads) {
-  const ptrdiff_t n_in = net.spec.sizes.front(), n_out = net.spec.sizes.back();
-  // Rows of the net's own dtype are read where they are.
-  const bool in_place = data.x_type == own_type<T>() && data.scale == T(1) &&
-                        data.x_stride % ptrdiff_t(sizeof(T)) == 0;
+  const ptrdiff_t n_out = net.spec.sizes.back();
+  const bool in_place = data.in_place();
   const auto read = [&](Range rows, ptrdiff_t place, const Workspace<T>& ws, Places& places) {
     if (in_place) {
-      places = {data.x_stride / ptrdiff_t(sizeof(T)), net.kernels.tile, net.kernels.tile};
+      places = net.row_major(data.ld());
       return reinterpret_cast<const T*>(data.row(rows.begin)) - place * places.ld;
     }
-    net.gather_inputs({&data, nullptr, 0, data.n}, rows, rows.begin - place, {0, n_in}, ws);
+    net.gather_inputs({&data, nullptr, 0, data.n}, rows, rows.begin - place, ws);
     return static_cast<const T*>(ws.x);
   };
   Arena& arena = kept_arena();

@@ -101,7 +101,7 @@ ptrdiff_t TinyPlan<T>::gather(const Batch<T>& batch, T* to, double& weight) {
   T* target = to + n_in * stride_;
   T* weights = target + n_out * stride_;
   T* scales = weights + stride_;
-  const bool in_place = data.x_type == own_type<T>() && data.scale == T(1);
+  const bool in_place = data.in_place();
   weight = 0;
   for (ptrdiff_t r = 0; r < batch.rows; ++r) {
     const ptrdiff_t row = batch.row(r);
@@ -112,7 +112,7 @@ ptrdiff_t TinyPlan<T>::gather(const Batch<T>& batch, T* to, double& weight) {
       for (ptrdiff_t i = 0; i < n_in; ++i) sum += x[i] - x[i];  // 0, or NaN
       if (!(sum == T(0))) return row;
     } else {
-      Gather<T> g = batch.gather({r, r + 1}, 0, n_in);
+      Gather<T> g = batch.gather({r, r + 1}, n_in);
       g.to = row_;
       g.block = net_.kernels.tile;
       if (net_.kernels.gather[int(data.x_type)](g) >= 0) return row;

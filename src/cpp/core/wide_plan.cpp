@@ -76,17 +76,16 @@ template <class T>
 void WidePlan<T>::gather(const Team& team, const Step<T>& step, Range rows, T scale) {
   const Network<T>& net = this->net_;
   Member& me = members_[size_t(team.index)];
-  const Range all = {0, net.spec.sizes.front()};
   const Range part = share(rows.size(), team.index, team.count);
   const Range mine = {rows.begin + part.begin, rows.begin + part.end};
   net.gather_targets(step.batch, mine, rows.begin, scale, me.ws);
   if (!each_reads_) {
-    me.bad_row = net.gather_inputs(step.batch, mine, rows.begin, all, me.ws);
+    me.bad_row = net.gather_inputs(step.batch, mine, rows.begin, me.ws);
     team.sync();
   } else if (step.announced && me.has_read_ahead) {
     me.bad_row = me.bad_ahead;
   } else {
-    me.bad_row = net.gather_inputs(step.batch, rows, rows.begin, all, me.ws);
+    me.bad_row = net.gather_inputs(step.batch, rows, rows.begin, me.ws);
   }
   me.has_read_ahead = false;
 }
@@ -94,8 +93,7 @@ void WidePlan<T>::gather(const Team& team, const Step<T>& step, Range rows, T sc
 // The next batch takes the place of this one, whose inputs are no longer wanted.
 template <class T>
 void WidePlan<T>::read_ahead(const Step<T>& step, Member& me) const {
-  me.bad_ahead = this->net_.gather_inputs(step.next, {0, step.next.rows}, 0,
-                                          {0, this->net_.spec.sizes.front()}, me.ws);
+  me.bad_ahead = this->net_.gather_inputs(step.next, {0, step.next.rows}, 0, me.ws);
   me.has_read_ahead = true;
 }
 
@@ -179,7 +177,7 @@ void WidePlan<T>::weights(const Team& team, const Step<T>& step, const Pass& pas
   const bool reads_ahead = l == 0 && this->reads_ahead(step);
   Ahead ahead{};
   if (reads_ahead) {
-    const Gather<T> rows = step.next.gather({0, step.next.rows}, 0, layer.n_in);
+    const Gather<T> rows = step.next.gather({0, step.next.rows}, layer.n_in);
     ahead = {rows.x, rows.stride, rows.order, rows.rows, step.next.bytes(layer.n_in)};
   }
   const auto inputs_of = [&](ptrdiff_t begin, ptrdiff_t end) {
