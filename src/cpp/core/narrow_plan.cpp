@@ -10,15 +10,29 @@ namespace {
 
 constexpr ptrdiff_t kGroupRows = 64;
 constexpr ptrdiff_t kMaxGroups = 16;
-// Rows of a block.
-constexpr ptrdiff_t kBlockRows = 128;
+// Memory of a block: a part of the second-level cache, of which every core has half a megabyte or
+// more. The first level is too small for rows enough to be worth the way through the net.
+constexpr ptrdiff_t kBlockBytes = 262144;
+constexpr ptrdiff_t kLeastBlockRows = 128;
 // Sums of a layer's weight gradient that wait for the next block.
-constexpr ptrdiff_t kPartialBytes = 24576;
+constexpr ptrdiff_t kPartialBytes = 32768;
 // Parameters that are combined, then updated, before the next.
 constexpr ptrdiff_t kUpdateSpan = 1024;
 
 ptrdiff_t groups_of(ptrdiff_t rows) {
   return std::clamp<ptrdiff_t>(rows / kGroupRows, 1, kMaxGroups);
+}
+
+template <class T>
+ptrdiff_t rows_of_a_block(const Network<T>& net) {
+  const Layout& layout = net.layout;
+  ptrdiff_t units = layout.layers.front().n_in + layout.layers.back().n_out, widest = 0;
+  for (const Layer& layer : layout.layers) {
+    units += layer.n_out * (1 + layer.keeps_z) + layer.out_padded;
+    widest = std::max(widest, layer.out_padded);
+  }
+  const ptrdiff_t row_bytes = (units + widest) * ptrdiff_t(sizeof(T));
+  return std::max({kBlockBytes / row_bytes, kLeastBlockRows, ptrdiff_t(net.kernels.panel)});
 }
 
 // Of the two ways to a weight gradient, whether the one with rows in the lanes takes fewer
@@ -43,7 +57,7 @@ NarrowPlan<T>::NarrowPlan(const Network<T>& net, ptrdiff_t rows, int threads, bo
   const ptrdiff_t groups = groups_of(rows), line = kCacheLine / ptrdiff_t(sizeof(T));
   this->team_size_ = std::min(this->team_size_, int(groups));
   const ptrdiff_t most = padded((rows + groups - 1) / groups) + (groups > 1 ? row_step_ : 0);
-  block_rows_ = std::min(most, padded(std::max<ptrdiff_t>(kBlockRows, net.kernels.panel)));
+  block_rows_ = std::min(most, padded(rows_of_a_block(net)));
   // An odd number of cache lines, so that units do not fall on the same sets of the cache.
   ld_ = (round_up(block_rows_, line) / line | 1) * line;
 
