@@ -7,9 +7,13 @@ import pytest
 
 import mlpfast
 
-# The weights of the last three leave a second-level cache; one softmax is wider than a panel.
+# Layers of few outputs turn the rows over. The weights of the last three nets leave a second-level
+# cache; one softmax is wider than a panel.
 NETS = {
     "narrow": ([30, 70, 33, 1], "relu", "sigmoid"),
+    "three outputs": ([7, 10, 3], "tanh", "identity"),
+    "one layer": ([5, 2], "relu", "sigmoid"),
+    "fewer inputs than a quad": ([3, 1], "relu", "identity"),
     "softmax within": ([20, 40, 5], "softmax", "identity"),
     "wide": ([300, 520, 410, 10], "relu", "softmax"),
     "wide softmax": ([400, 300, 700], "tanh", "softmax"),
@@ -35,6 +39,22 @@ def test_a_row_is_answered_as_if_alone(backend, restore_threads, name, dtype):
             else:
                 rtol = 1e-4 if dtype == "float32" else 1e-10
                 np.testing.assert_allclose(got, alone[:n], rtol=rtol, atol=rtol)
+
+
+@pytest.mark.parametrize("n_out", [1, 2, 3, 4, 5])
+def test_few_outputs_of_a_large_net_learn_as_in_numpy(backend, n_out):
+    """Its layers are tiled on the way: 130 inputs of the last one end within a tile, and a quad."""
+    x, y = np.random.default_rng(0).normal(size=(2, 50, 270))
+    losses, grads = [], []
+    for engine in (backend, "numpy"):
+        net = mlpfast.MLP(
+            [270, 130, n_out], "tanh", random_state=0, dtype="float64", backend=engine
+        )
+        loss, grad = net.loss_and_grad(x, y[:, :n_out])
+        losses.append(loss)
+        grads.append(grad)
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-10)
+    np.testing.assert_allclose(grads[0], grads[1], rtol=1e-9, atol=1e-12)
 
 
 def test_other_inputs_go_the_same_ways(backend, restore_threads):

@@ -172,7 +172,13 @@ void Network<T>::forward(size_t l, const WeightView<T>& w, const T* in, const Pl
       g.m = part.size();
       g.n = panel.width;
       g.k = layer.n_in;
-      kernels.gemm(g);
+      if (layer.n_out <= kernels.few && g.m >= kernels.lanes && g.k >= 4 &&
+          !buffers.places.tiled()) {
+        g.n = layer.n_out;
+        kernels.few_outputs(g);
+      } else {
+        kernels.gemm(g);
+      }
       if (by_panel)
         for_each_piece(buffers.places, part, panel,
                        [&](ptrdiff_t at, ptrdiff_t n, ptrdiff_t cols, ptrdiff_t ld) {

@@ -9,6 +9,8 @@
 
 #include "gemv.inl.hpp"
 
+#include "few.inl.hpp"
+
 #include "activations.inl.hpp"
 
 #include "losses.inl.hpp"
@@ -33,6 +35,8 @@ const Kernels<T> table = {
     V<T>::lanes* V<T>::tile_vectors,
     gemm<V<T>>,
     gemv<V<T>>,
+    most_few<V<T>>,
+    few_outputs<V<T>>,
     {activate<V<T>, Identity>, activate<V<T>, Step>, activate<V<T>, Sigmoid>, activate<V<T>, Tanh>,
      activate<V<T>, Relu>, activate<V<T>, LeakyRelu>, activate<V<T>, Elu>, activate<V<T>, Softplus>,
      activate<V<T>, Silu>, activate<V<T>, Gelu>, activate<V<T>, Exp>, softmax<V<T>>},

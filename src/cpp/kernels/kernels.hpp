@@ -229,6 +229,10 @@ struct Kernels {
   // padded, bias may be null.
   void (*gemv)(const T* x, const T* w, ptrdiff_t ldw, const T* bias, ptrdiff_t k, ptrdiff_t n,
                T* z);
+  // c as gemm would compute it, to the bit, where n, not padded, is at most `few`, m at least
+  // `lanes` and k at least 4. Neither transposes nor accumulates; c is row-major.
+  int few;
+  void (*few_outputs)(const Gemm<T>&);
   // a = f(z), rows x cols, both with leading dimension ld; a may be z.
   void (*activate[int(Activation::count)])(const T* z, T* a, ptrdiff_t rows, ptrdiff_t cols,
                                            ptrdiff_t ld);
