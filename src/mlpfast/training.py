@@ -162,7 +162,8 @@ def _check_monitor(name: str | None, metrics: Sequence[str], validation: Data | 
 def _rates(optimizer: Optimizer, first: int, count: int) -> Array:
     """Return the learning rates of some epochs."""
     if not callable(optimizer.learning_rate):
-        return np.full(count, float(optimizer.learning_rate))
+        rate = float(optimizer.learning_rate)
+        return np.array([rate]) if count == 1 else np.full(count, rate)  # np.full takes 1 us more
     return np.array([optimizer.learning_rate_at(first + i) for i in range(count)])
 
 

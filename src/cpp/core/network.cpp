@@ -60,9 +60,12 @@ Places Network<T>::places_of_layer(size_t l, ptrdiff_t rows, bool tiled) const {
 template <class T>
 std::vector<ptrdiff_t> Network<T>::reserve(Arena& arena, ptrdiff_t rows, bool training,
                                            bool tiled) const {
-  const auto reserve_units = [&](const Places& at, ptrdiff_t cols) {
+  const auto elements = [&](const Places& at, ptrdiff_t cols) {
     const ptrdiff_t tiles = (cols + at.tile - 1) / at.tile;
-    return arena.reserve_array<T>(at.tiled() ? tiles * at.block : rows * at.ld);
+    return at.tiled() ? tiles * at.block : rows * at.ld;
+  };
+  const auto reserve_units = [&](const Places& at, ptrdiff_t cols) {
+    return arena.reserve_array<T>(elements(at, cols));
   };
   std::vector<ptrdiff_t> offsets = {
       reserve_units(places(layout.ld_input, rows, tiled), spec.sizes.front()),
@@ -71,13 +74,21 @@ std::vector<ptrdiff_t> Network<T>::reserve(Arena& arena, ptrdiff_t rows, bool tr
       arena.reserve_array<T>(rows),
       arena.reserve_array<double>(rows),
       arena.reserve_array<RowTotals>(rows)};
+  // The deltas of a layer are read until those two layers below are begun: three places do.
+  constexpr size_t kPlaces = 3;
+  ptrdiff_t largest[kPlaces] = {}, deltas[kPlaces] = {};
+  for (size_t l = 0; training && l < depth(); ++l) {
+    const Places at = places_of_layer(l, rows, tiled);
+    largest[l % kPlaces] = std::max(largest[l % kPlaces], elements(at, layout.layers[l].n_out));
+  }
+  for (size_t i = 0; i < kPlaces; ++i) deltas[i] = arena.reserve_array<T>(largest[i]);
   for (size_t l = 0; l < depth(); ++l) {
     const Layer& layer = layout.layers[l];
     const Places at = places_of_layer(l, rows, tiled);
     const ptrdiff_t a = reserve_units(at, layer.n_out);
     offsets.push_back(a);
     offsets.push_back(layer.keeps_z ? reserve_units(at, layer.n_out) : a);
-    offsets.push_back(training ? reserve_units(at, layer.n_out) : a);
+    offsets.push_back(deltas[l % kPlaces]);
   }
   return offsets;
 }

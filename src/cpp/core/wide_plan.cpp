@@ -23,8 +23,9 @@ WidePlan<T>::WidePlan(const Network<T>& net, ptrdiff_t rows, int threads, bool f
   const auto workspace = net.reserve(arena, block_rows_, true, true);
   const ptrdiff_t input_bytes = net.input_bytes(block_rows_);
   each_reads_ = input_bytes * (this->team_size_ - 1) <= kMostCopiedBytes;
-  ptrdiff_t widest = 0;
-  for (const Layer& layer : net.layout.layers) widest = std::max(widest, layer.out_padded);
+  ptrdiff_t widest = 0;  // of the layers whose weights are transposed: not the first
+  for (size_t l = 1; l < net.depth(); ++l)
+    widest = std::max(widest, net.layout.layers[l].out_padded);
   std::vector<ptrdiff_t> transposed, pieces, inputs;
   for (int i = 0; i < this->team_size_; ++i) {
     transposed.push_back(arena.reserve_array<T>(widest * net.kernels.panel));
