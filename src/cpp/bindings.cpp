@@ -26,8 +26,13 @@ using MaybeIn = std::optional<In<T>>;
 const char* const kActivationNames[] = {"identity", "step",       "sigmoid", "tanh",
                                         "relu",     "leaky_relu", "elu",     "softplus",
                                         "silu",     "gelu",       "exp",     "softmax"};
-const char* const kLossNames[] = {"mse",    "squared_error",       "mae",
-                                  "huber",  "binary_crossentropy", "categorical_crossentropy",
+const char* const kLossNames[] = {"mse",
+                                  "squared_error",
+                                  "mae",
+                                  "huber",
+                                  "quantile",
+                                  "binary_crossentropy",
+                                  "categorical_crossentropy",
                                   "poisson"};
 const char* const kRuleNames[] = {"sgd", "adam", "adamw", "rmsprop"};
 
@@ -57,13 +62,14 @@ const Kernels<double>& kernels_of(const KernelSet& set) {
 template <class T>
 std::shared_ptr<Network<T>> make_network(std::vector<ptrdiff_t> sizes,
                                          const std::vector<std::string>& activations,
-                                         const std::string& loss, bool mean, bool bias,
-                                         const std::string& isa) {
+                                         const std::string& loss, double loss_parameter, bool mean,
+                                         bool bias, const std::string& isa) {
   NetSpec spec;
   spec.sizes = std::move(sizes);
   for (const std::string& name : activations)
     spec.activations.push_back(find_name<Activation>(kActivationNames, name));
   spec.loss = find_name<Loss>(kLossNames, loss);
+  spec.loss_parameter = loss_parameter;
   spec.mean = mean;
   spec.bias = bias;
   return std::make_shared<Network<T>>(spec, kernels_of<T>(choose_kernels(isa)));
@@ -159,8 +165,8 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
   using Net = Network<T>;
 
   py::class_<Net, std::shared_ptr<Net>>(m, ("Network" + suffix).c_str())
-      .def(py::init(&make_network<T>), "sizes"_a, "activations"_a, "loss"_a, "mean"_a, "bias"_a,
-           "isa"_a)
+      .def(py::init(&make_network<T>), "sizes"_a, "activations"_a, "loss"_a, "loss_parameter"_a,
+           "mean"_a, "bias"_a, "isa"_a)
       .def(
           "fast_predict",
           [](std::shared_ptr<Net> net, In<T> params) {

@@ -13,8 +13,15 @@ struct NetSpec {
   std::vector<ptrdiff_t> sizes;         // inputs, hidden layers, outputs
   std::vector<Activation> activations;  // one a layer, the output's last
   Loss loss = Loss::mse;
-  bool mean = true;  // reduction over rows: mean (weighted) or sum
+  double loss_parameter = 0;  // delta of huber, quantile of quantile
+  bool mean = true;           // reduction over rows: mean (weighted) or sum
   bool bias = true;
+
+  template <class T>
+  Slopes<T> slopes() const {
+    if (loss == Loss::quantile) return {T(-loss_parameter), T(1 - loss_parameter)};
+    return {T(-loss_parameter), T(loss_parameter)};
+  }
 };
 
 enum class Rule { sgd, adam, adamw, rmsprop };

@@ -76,7 +76,7 @@ from mlpfast.backends._numba_vectors import (
     root,
     store,
 )
-from mlpfast.spec import HUBER_DELTA, LOSSES, POISSON_EPSILON
+from mlpfast.spec import LOSSES, POISSON_EPSILON
 
 # Columns of the table of a net. A_AT, Z_AT are the first of a layer's rows of `ld` numbers in a
 # block (Z_AT is -1 where z is not kept), D_AT the place of its delta in a row of all deltas, D_LD
@@ -94,10 +94,10 @@ ROWS, LD, X_AT, X_SIZE, T_AT, WEIGHT_AT, WORK_AT, WORK_SIZE = range(8)
 DELTA_AT, DELTA_SIZE, BY_ROW_AT, OWN_AT, OWN_SIZE, LINE_LD, SLAB_AT = range(8, 15)
 SLAB_SIZE, FLAT_AT, PACK_AT, PARTIAL_AT, PARTIAL_SIZE, CHUNK, LAYERS = range(15, 22)
 
-MSE, SQUARED_ERROR, MAE, HUBER, BINARY, CATEGORICAL, POISSON = (
+MSE, SQUARED_ERROR, MAE, HUBER, QUANTILE, BINARY, CATEGORICAL, POISSON = (
     LOSSES.index(name)
     for name in (
-        *("mse", "squared_error", "mae", "huber"),
+        *("mse", "squared_error", "mae", "huber", "quantile"),
         *("binary_crossentropy", "categorical_crossentropy", "poisson"),
     )
 )
@@ -176,7 +176,7 @@ def _loss(loss, m, mem, a_at, z_at, t_at, delta_at, ld, n, rows, total, factor, 
     The gradient is that by the outputs, or by z for a loss that is computed from the logits.
     """
     not_inlined()
-    code, from_logits, _ = loss
+    code, from_logits, _, parameter = loss
     step = lanes(mem)
     if code == CATEGORICAL:
         for r in range(0, n, step):
@@ -236,9 +236,15 @@ def _loss(loss, m, mem, a_at, z_at, t_at, delta_at, ld, n, rows, total, factor, 
         elif code == HUBER:
             for r in range(rows):
                 e = np.float64(mem[a + r]) - mem[t + r]
-                inside = min(max(e, -HUBER_DELTA), HUBER_DELTA)
+                inside = min(max(e, -parameter), parameter)
                 total[r] += inside * (e - 0.5 * inside) / m
                 mem[d + r] = inside / m * factor[r]
+        elif code == QUANTILE:
+            for r in range(rows):
+                e = np.float64(mem[a + r]) - mem[t + r]
+                slope = 1.0 - parameter if e > 0.0 else -parameter if e < 0.0 else e
+                total[r] += slope * e / m
+                mem[d + r] = slope / m * factor[r]
         else:
             for r in range(rows):
                 safe = np.float64(mem[a + r]) + POISSON_EPSILON
@@ -753,8 +759,9 @@ def run(
 ):
     """Train an epoch for each of lrs; return (rows of history, status, steps).
 
-    loss = (code, whether from logits, whether the mean is taken); optimizer = (rule, nesterov),
-    a rule of -1 only computes the first gradient; state = (params, m, v, grad); x, y: see `gather`.
+    loss = (code, whether from logits, whether the mean is taken, parameter); optimizer = (rule,
+    nesterov), a rule of -1 only computes the first gradient; state = (params, m, v, grad); x, y:
+    see `gather`.
     """
     net, mem, places = place(net, 0), place(mem, 0), place(places, 0)
     doubles, sums, sync = place(doubles, 0), place(sums, 0), place(sync, 0)

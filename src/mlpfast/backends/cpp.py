@@ -20,7 +20,15 @@ from mlpfast.threads import num_threads
 def _network(spec: NetSpec, isa: str) -> Any:
     """Return the compiled description of a net; it holds no parameters."""
     make = _core.Network32 if spec.dtype == "float32" else _core.Network64
-    return make(spec.sizes, spec.activations, spec.loss, spec.reduction == "mean", spec.bias, isa)
+    return make(
+        spec.sizes,
+        spec.activations,
+        spec.loss,
+        spec.loss_parameter or 0.0,
+        spec.reduction == "mean",
+        spec.bias,
+        isa,
+    )
 
 
 class CppTrainer:

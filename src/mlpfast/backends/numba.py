@@ -68,7 +68,7 @@ class Plan:
     ----------
     table : (n_layers, k.COLUMNS) int64
         A row a layer; columns as in `_numba_kernels`.
-    loss : (code, from_logits, mean)
+    loss : (code, from_logits, mean, parameter)
     units, widest, deltas, gradient : int
         Rows that a block needs for outputs and kept z; the most units of a layer but the inputs,
         in whole vectors; numbers that a row needs for the deltas of all layers; numbers of a
@@ -76,7 +76,7 @@ class Plan:
     """
 
     table: Array
-    loss: tuple[int, bool, bool]
+    loss: tuple[int, bool, bool, float]
     units: int
     widest: int
     deltas: int
@@ -105,7 +105,8 @@ def plan_of(spec: NetSpec) -> Plan:
         units += padded * (2 if keep else 1)
         deltas += _odd(n_out, lanes)
         gradient += (n_in + 1) * padded
-    loss = (LOSSES.index(spec.loss), spec.loss_from_logits, spec.reduction == "mean")
+    parameter = spec.loss_parameter or 0.0
+    loss = (LOSSES.index(spec.loss), spec.loss_from_logits, spec.reduction == "mean", parameter)
     return Plan(table, loss, units, _up(max(spec.sizes[1:]), lanes), deltas, gradient)
 
 
