@@ -228,7 +228,7 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
   py::class_<Trainer<T>>(m, ("Trainer" + suffix).c_str())
       .def(py::init([](std::shared_ptr<Net> net, const std::string& rule, double momentum,
                        bool nesterov, double beta_1, double beta_2, double epsilon,
-                       double weight_decay) {
+                       double weight_decay, double clip_norm, double clip_value) {
              OptimizerSpec o;
              o.rule = find_name<Rule>(kRuleNames, rule);
              o.momentum = momentum;
@@ -237,10 +237,13 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
              o.beta_2 = beta_2;
              o.epsilon = epsilon;
              o.weight_decay = weight_decay;
+             o.clip_norm = clip_norm;
+             o.clip_value = clip_value;
              return std::make_unique<Trainer<T>>(std::move(net), o);
            }),
            "network"_a, "rule"_a, py::kw_only(), "momentum"_a = 0.0, "nesterov"_a = false,
-           "beta_1"_a = 0.0, "beta_2"_a = 0.0, "epsilon"_a = 0.0, "weight_decay"_a = 0.0)
+           "beta_1"_a = 0.0, "beta_2"_a = 0.0, "epsilon"_a = 0.0, "weight_decay"_a = 0.0,
+           "clip_norm"_a = 0.0, "clip_value"_a = 0.0)
       .def("run", &run_trainer<T>, "params"_a.noconvert(), "x"_a.noconvert(), "y"_a.noconvert(),
            "weight"_a.noconvert(), "scale"_a, "orders"_a.noconvert(),
            "learning_rates"_a.noconvert(), "batch_size"_a, "l2"_a, "want_metrics"_a, "threads"_a,

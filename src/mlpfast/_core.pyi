@@ -76,6 +76,8 @@ class Trainer32:
         beta_2: typing.SupportsFloat | typing.SupportsIndex = 0.0,
         epsilon: typing.SupportsFloat | typing.SupportsIndex = 0.0,
         weight_decay: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+        clip_norm: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+        clip_value: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     ) -> None: ...
     def get_moments(
         self, m: numpy.typing.NDArray[numpy.float32], v: numpy.typing.NDArray[numpy.float32]
@@ -158,6 +160,8 @@ class Trainer64:
         beta_2: typing.SupportsFloat | typing.SupportsIndex = 0.0,
         epsilon: typing.SupportsFloat | typing.SupportsIndex = 0.0,
         weight_decay: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+        clip_norm: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+        clip_value: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     ) -> None: ...
     def get_moments(
         self, m: numpy.typing.NDArray[numpy.float64], v: numpy.typing.NDArray[numpy.float64]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache, cached_property
 from typing import Any, NamedTuple, TypeAlias
 
@@ -341,21 +341,43 @@ class Optimizer:
     """Base of the optimizers: how a gradient becomes a step.
 
     Subclasses are frozen descriptions; the moments live in the trainer of a backend.
+
+    Every optimizer can clip the gradient of a batch before it takes it in, the l2 term included,
+    a weight decay of its own not:
+
+    clip_norm : float > 0, optional
+        Where the Euclidean norm of the gradient by all parameters is larger, the gradient is
+        scaled to it (Pascanu et al., 2013; Keras' ``global_clipnorm``).
+    clip_value : float > 0, optional
+        Each element is brought to within plus and minus this (Keras' ``clipvalue``). One of the
+        two at most.
     """
 
     learning_rate: LearningRate
+    clip_norm: float | None = field(default=None, kw_only=True)
+    clip_value: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if not callable(self.learning_rate):
             check_real("learning_rate", self.learning_rate, low=0.0)
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name in ("momentum", "beta_1", "beta_2", "rho"):
-                check_real(field.name, value, low=0.0, high=1.0, open_high=True)
-            elif field.name == "epsilon":
-                check_real(field.name, value, low=0.0, open_low=True)
-            elif field.name == "weight_decay":
-                check_real(field.name, value, low=0.0)
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.name in ("momentum", "beta_1", "beta_2", "rho"):
+                check_real(each.name, value, low=0.0, high=1.0, open_high=True)
+            elif each.name == "epsilon" or (each.name.startswith("clip_") and value is not None):
+                check_real(each.name, value, low=0.0, open_low=True)
+            elif each.name == "weight_decay":
+                check_real(each.name, value, low=0.0)
+        if self.clip_norm is not None and self.clip_value is not None:
+            raise ValueError(
+                f"only one of clip_norm and clip_value may be given, got {self.clip_norm} and "
+                f"{self.clip_value}"
+            )
+
+    @property
+    def clips(self) -> bool:
+        """Whether gradients are clipped."""
+        return self.clip_norm is not None or self.clip_value is not None
 
     @property
     def name(self) -> str:
@@ -390,6 +412,8 @@ class SGD(Optimizer):
     momentum : float in [0, 1), default 0
     nesterov : bool, default False
         Needs a momentum above 0.
+    clip_norm, clip_value : float > 0, optional
+        See `Optimizer`; so have all the others.
     """
 
     learning_rate: LearningRate = 0.01

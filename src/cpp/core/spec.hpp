@@ -30,6 +30,7 @@ struct OptimizerSpec {
   Rule rule = Rule::sgd;
   double momentum = 0, beta_1 = 0, beta_2 = 0, epsilon = 0, weight_decay = 0;
   bool nesterov = false;
+  double clip_norm = 0, clip_value = 0;  // of the gradient; 0 for none
 };
 
 // A half-open range of indices, and the even share of it that one of `count` workers takes.

@@ -46,6 +46,8 @@ const Kernels<T> table = {
     elementwise_loss<V<T>, PoissonFromLogits>,
     row_metrics<V<T>>,
     {update<V<T>, ScaledSum>, update<V<T>, Momentum>, update<V<T>, Adam>, update<V<T>, Rmsprop>},
+    square_sum<V<T>>,
+    clip<V<T>>,
     column_sums<V<T>>,
     transpose<V<T>>,
     combine<V<T>>,

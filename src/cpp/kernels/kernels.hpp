@@ -252,6 +252,10 @@ struct Kernels {
   // All but the loss of each row's totals; errors are means over the outputs.
   void (*row_metrics)(const LossRows<T>&, RowTotals* totals);
   void (*update[int(Update::count)])(const UpdateSpan<T>&);
+  // g += l2 w, and the sum of the squares of g; n is padded.
+  double (*square_sum)(T* g, const T* w, T l2, ptrdiff_t n);
+  // g = factor (g + l2 w), then to within plus and minus `limit`; n is padded.
+  void (*clip)(T* g, const T* w, T l2, T factor, T limit, ptrdiff_t n);
   // sums[j] = sum over rows of d[i][j] in ascending order, or added to what stands there; d may be
   // tiled.
   void (*column_sums)(const T* d, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t ld, ptrdiff_t block,

@@ -107,7 +107,11 @@ SGD, ADAM, ADAMW, RMSPROP = range(4)
 OK, INTERRUPTED, DIVERGED = range(3)
 
 # Entries of the constants of a training run, which come in float64 and in the net's dtype.
-MOMENTUM, BETA_1, REST_1, BETA_2, REST_2, EPSILON, DECAY, L2 = range(8)
+MOMENTUM, BETA_1, REST_1, BETA_2, REST_2, EPSILON, DECAY, L2, CLIP_NORM, CLIP_VALUE = range(10)
+CONSTANTS = 10
+
+# Parameters of a chunk of a gradient that is clipped; of its squares there is a sum for each.
+CLIPPED = 2048
 
 # ---------------------------------------------------------------------------- the net
 # `places` is the table of a `numba.Layout`; `at` the place of a block's work space, r the first of
@@ -387,15 +391,66 @@ def _update(rule, nesterov, rates, c, w, g, m, v, count, spare):
 def _apply(optimizer, rates, c, at, count, decayed, mem, g_at, state):
     """Make one update of `count` parameters from `at` on; a rule of -1 keeps the gradient."""
     params, m, v, grad, spare = state
-    g = place(mem, g_at)
-    if optimizer[0] < 0:
-        copy(span(g, 0, count), span(grad, at, count))
-        return
-    w, m, v = place(params, at), place(m, at), place(v, at)
+    g, w = place(mem, g_at), place(params, at)
     if decayed and c[L2] != 0:
         for i in range(count):
             g[i] += c[L2] * w[i]
+    if optimizer[0] < 0:
+        copy(span(g, 0, count), span(grad, at, count))
+        return
+    m, v = place(m, at), place(v, at)
     _update(optimizer[0], optimizer[1], rates, c, w, g, m, v, count, spare)
+
+
+@jit
+def _clipped_update(optimizer, rates, c, constants, count, state, squares, sync, tid, team):
+    """Clip the gradient of all `count` parameters, which is in the state, and make an update."""
+    not_inlined()
+    params, m, v, grad, spare = state
+    chunks = (count + CLIPPED - 1) // CLIPPED
+    first, end = share(chunks, 1, tid, team)
+    factor = real(params, 1.0)
+    if constants[CLIP_NORM] > 0.0:
+        for chunk in range(first, end):
+            squares[chunk] = _square_sum(grad, chunk * CLIPPED, min(count, (chunk + 1) * CLIPPED))
+        barrier(sync, team)
+        total = 0.0
+        for chunk in range(chunks):
+            total += squares[chunk]
+        norm = math.sqrt(total)
+        if not norm <= constants[CLIP_NORM]:  # NaN where the norm is
+            factor = real(params, constants[CLIP_NORM] / norm)
+    limit = c[CLIP_VALUE]
+    for chunk in range(first, end):
+        at = chunk * CLIPPED
+        here = min(CLIPPED, count - at)
+        g = span(grad, at, here)
+        if factor != 1.0:
+            for i in range(here):
+                g[i] *= factor
+        if limit > 0.0:
+            for i in range(here):
+                g[i] = limit if g[i] > limit else -limit if g[i] < -limit else g[i]
+        w, moments = place(params, at), (place(m, at), place(v, at))
+        gradient = place(grad, at)
+        _update(optimizer[0], optimizer[1], rates, c, w, gradient, *moments, here, spare)
+
+
+@jit
+def _square_sum(g, first, end):
+    """Sum of the squares of g[first:end], in double."""
+    a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    i = first
+    while i + 4 <= end:
+        a += np.float64(g[i]) * np.float64(g[i])
+        b += np.float64(g[i + 1]) * np.float64(g[i + 1])
+        c += np.float64(g[i + 2]) * np.float64(g[i + 2])
+        d += np.float64(g[i + 3]) * np.float64(g[i + 3])
+        i += 4
+    while i < end:
+        a += np.float64(g[i]) * np.float64(g[i])
+        i += 1
+    return (a + b) + (c + d)
 
 
 @jit
@@ -753,6 +808,7 @@ def run(
     places,
     doubles,
     sums,
+    squares,
     constants,
     c,
     history,
@@ -773,6 +829,10 @@ def run(
     state = (place(params, 0), place(m, 0), place(v, 0), place(grad, 0), spare)
     params, backup, history = state[0], place(backup, 0), place(history, 0)
     orders, constants, c = place(orders, 0), place(constants, 0), place(c, 0)
+    squares = place(squares, 0)
+    clips = constants[CLIP_NORM] > 0.0 or constants[CLIP_VALUE] > 0.0
+    # Where the gradient is clipped first, the usual update only keeps it.
+    first_rule = (-1, False) if clips else optimizer
     step = lanes(mem)
     own = places[OWN_AT] + tid * places[OWN_SIZE]
     doubles = place(doubles, tid * 2 * places[ROWS])
@@ -844,9 +904,13 @@ def run(
             steps += 1
             rates = _rates(optimizer[0], steps, lrs[epoch], constants, params)
             if narrow:
-                _narrow_update(net, optimizer, rates, c, mem, places, rows, state, tid, team)
+                _narrow_update(net, first_rule, rates, c, mem, places, rows, state, tid, team)
             else:
-                _wide_update(net, optimizer, rates, c, mem, places, rows, state, tid, team)
+                _wide_update(net, first_rule, rates, c, mem, places, rows, state, tid, team)
+            if clips:
+                barrier(sync, team)
+                numbers = rates, c, constants
+                _clipped_update(optimizer, *numbers, whole, state, squares, sync, tid, team)
             if tid == 0 and stop[0]:
                 atomic_store(sync, STOP, 1)
             barrier(sync, team)

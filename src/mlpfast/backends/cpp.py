@@ -44,6 +44,7 @@ class CppTrainer:
         }
         if o.name == "rmsprop":
             hyper["beta_2"] = o.rho
+        hyper |= {"clip_norm": o.clip_norm or 0.0, "clip_value": o.clip_value or 0.0}
         make = _core.Trainer32 if spec.dtype == "float32" else _core.Trainer64
         self._has_moments = o.name != "sgd" or o.momentum > 0
         self._trainer = make(_network(spec, isa), o.name, **hyper)

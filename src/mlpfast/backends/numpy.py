@@ -258,6 +258,15 @@ def scale(spec: NetSpec, weight_sum: float) -> float:
 # ---------------------------------------------------------------------------- optimizers
 
 
+def clip(optimizer: Optimizer, grad: Array) -> None:
+    """Clip the flat gradient in place as the optimizer asks for."""
+    if optimizer.clip_value is not None:
+        np.clip(grad, -optimizer.clip_value, optimizer.clip_value, out=grad)
+    if optimizer.clip_norm is not None:
+        norm = np.linalg.norm(grad.astype(np.float64))
+        grad *= grad.dtype.type(optimizer.clip_norm / np.maximum(norm, optimizer.clip_norm))
+
+
 def update(
     optimizer: Optimizer, step: int, lr: float, w: Array, g: Array, m: Array, v: Array
 ) -> None:
@@ -314,6 +323,7 @@ class NumpyTrainer:
             layers = zip(self.spec.unflatten(grad), self.spec.unflatten(self.params), strict=True)
             for (dw, _), (w, _) in layers:
                 np.add(dw, l2 * w, out=dw)
+        clip(self.optimizer, grad)
         self.steps += 1
         update(self.optimizer, self.steps, lr, self.params, grad, self.m, self.v)
         return sums
