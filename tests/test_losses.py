@@ -78,6 +78,21 @@ HAND = {
         [(1 + 2 + 4 - 3 * log(4)) / 3, (3 - 2 * log(3) + 1 + 0.5) / 3],
         [[0, 2 / 3, 1 / 3], [1 / 3, 0, 0.5 / 3]],
     ),
+    "binary_log_loss": (  # three times the binary_crossentropy
+        *("binary_log_loss", "sigmoid", LOGITS, [[1, 1, 0], [0, 0.5, 1]]),
+        [-(log(1 / 2) + 2 * log(3 / 4)), -(log(1 / 4) + log(1 / 2) + log(3 / 4))],
+        [[-1 / 2, -1 / 4, 1 / 4], [3 / 4, 0, -1 / 4]],
+    ),
+    "log_loss": (
+        *("log_loss", "softmax", SOFT, [[0, 1, 0], [0.5, 0.5, 0]]),
+        [log(4), 0.5 * log(2) + 0.5 * log(8 / 3)],
+        [[1 / 8, -3 / 4, 5 / 8], [0, -1 / 8, 1 / 8]],
+    ),
+    "poisson_deviance": (  # t log(t / o) - t + o, with o = 1, 2, 4 and 3, 1, 1/2
+        *("poisson_deviance", "exp", RATES, COUNTS),
+        [2 + 3 * log(3 / 4) + 1, 2 * log(2 / 3) + 1 + 0.5],
+        [[0, 2, 1], [1, 0, 0.5]],
+    ),
     "poisson of identity": (
         *("poisson", "identity", np.exp(RATES), COUNTS),
         [
@@ -137,10 +152,33 @@ def test_extreme_logits_categorical(size, backend, dtype):
         assert np.isfinite(gradient).all()
 
 
+@pytest.mark.parametrize("n", [2, 20])
+@pytest.mark.parametrize("size", [10.0, 50.0, 200.0])
+def test_clipped_probabilities(size, n, backend, dtype):
+    """No answer costs more than -log(epsilon), or less than epsilon; the gradient is as it was."""
+    epsilon = float(np.finfo(dtype).eps)
+    most = min(size, -np.log(epsilon))
+    net = passes_through(2, "sigmoid", "binary_log_loss", dtype, backend)
+    x = np.tile([[size, -size]], (n, 1))
+    for target, expected in (([0, 1], 2 * most), ([0.5, 0.5], most), ([1, 0], 2 * epsilon)):
+        value, gradient = net.loss_and_grad(x, np.tile(target, (n, 1)))
+        np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-4)
+        assert value >= expected * (1 - 1e-5)
+        np.testing.assert_allclose(gradient[4:], np.array([1, 0]) - target, atol=1e-4)
+    net = passes_through(3, "softmax", "log_loss", dtype, backend)
+    x = np.tile([[size, 0.0, 0.0]], (n, 1))
+    for target, expected in (([0, 1, 0], most), ([0.5, 0, 0.5], most / 2), ([1, 0, 0], epsilon)):
+        value, gradient = net.loss_and_grad(x, np.tile(target, (n, 1)))
+        np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-4)
+        assert value >= expected * (1 - 1e-5)
+        np.testing.assert_allclose(gradient[9:], np.array([1, 0, 0]) - target, atol=1e-4)
+
+
 @pytest.mark.parametrize("n_out", [2, 3, 10, 17, 67])
 @pytest.mark.parametrize(
     ("loss", "output"),
     [
+        ("log_loss", "softmax"),
         ("categorical_crossentropy", "softmax"),
         ("binary_crossentropy", "sigmoid"),
         ("mse", "softmax"),

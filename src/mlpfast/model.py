@@ -47,7 +47,10 @@ class MLP:
         1/2 sum (o-t)^2, "mae" mean abs(o-t), "huber" or ``Huber(delta)``, "quantile" (0.5) or
         ``Quantile(quantile)``, "poisson" mean(o - t log o), "binary_crossentropy" (mean over
         outputs; needs a sigmoid output) and "categorical_crossentropy" (needs softmax), both from
-        the logits. Means are over outputs.
+        the logits. Means are over outputs. As scikit-learn has them, sums over outputs:
+        "binary_log_loss" (sigmoid) and "log_loss" (softmax), the same but for probabilities that
+        are clipped by the resolution of the dtype, and "poisson_deviance" (exp), half of it,
+        sum(t log(t / o) - t + o).
     reduction : {"mean", "sum"}
         Over the rows of a batch. The mean is weighted by the sample weights.
     dtype : {"float32", "float64"}

@@ -46,6 +46,9 @@ LOSSES = (
     "binary_crossentropy",
     "categorical_crossentropy",
     "poisson",
+    "binary_log_loss",
+    "log_loss",
+    "poisson_deviance",
 )
 
 REDUCTIONS = ("mean", "sum")
@@ -56,11 +59,20 @@ FROM_LOGITS = frozenset(
         ("binary_crossentropy", "sigmoid"),
         ("categorical_crossentropy", "softmax"),
         ("poisson", "exp"),
+        ("binary_log_loss", "sigmoid"),
+        ("log_loss", "softmax"),
+        ("poisson_deviance", "exp"),
     }
 )
 
 #: The only output activation that makes sense with these losses.
-REQUIRED_OUTPUT = {"binary_crossentropy": "sigmoid", "categorical_crossentropy": "softmax"}
+REQUIRED_OUTPUT = {
+    "binary_crossentropy": "sigmoid",
+    "categorical_crossentropy": "softmax",
+    "binary_log_loss": "sigmoid",
+    "log_loss": "softmax",
+    "poisson_deviance": "exp",
+}
 
 LEAKY_RELU_SLOPE = 0.01
 ELU_ALPHA = 1.0
@@ -363,11 +375,17 @@ class Optimizer:
         for each in fields(self):
             value = getattr(self, each.name)
             if each.name in ("momentum", "beta_1", "beta_2", "rho"):
-                check_real(each.name, value, low=0.0, high=1.0, open_high=True)
+                # A velocity that holds the learning rate may be kept whole.
+                kept = getattr(self, "scaled_velocity", False) and each.name == "momentum"
+                check_real(each.name, value, low=0.0, high=1.0, open_high=not kept)
             elif each.name == "epsilon" or (each.name.startswith("clip_") and value is not None):
                 check_real(each.name, value, low=0.0, open_low=True)
             elif each.name == "weight_decay":
                 check_real(each.name, value, low=0.0)
+            elif each.name in ("nesterov", "scaled_velocity", "epsilon_hat") and not isinstance(
+                value, bool
+            ):
+                raise TypeError(f"{each.name} must be True or False, got {value!r}")
         if self.clip_norm is not None and self.clip_value is not None:
             raise ValueError(
                 f"only one of clip_norm and clip_value may be given, got {self.clip_norm} and "
@@ -412,6 +430,10 @@ class SGD(Optimizer):
     momentum : float in [0, 1), default 0
     nesterov : bool, default False
         Needs a momentum above 0.
+    scaled_velocity : bool, default False
+        Keep the learning rate inside the velocity, ``v = momentum * v - lr * g``; ``w += v``, or
+        ``w += momentum * v - lr * g``, as Sutskever et al., Keras and scikit-learn do. It is the
+        same as long as the rate stays the same. The momentum may then be 1.
     clip_norm, clip_value : float > 0, optional
         See `Optimizer`; so have all the others.
     """
@@ -419,11 +441,10 @@ class SGD(Optimizer):
     learning_rate: LearningRate = 0.01
     momentum: float = 0.0
     nesterov: bool = False
+    scaled_velocity: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.nesterov, bool):
-            raise TypeError(f"nesterov must be True or False, got {self.nesterov!r}")
         if self.nesterov and self.momentum == 0.0:
             raise ValueError("nesterov=True needs momentum > 0, got momentum=0.0")
 
@@ -440,12 +461,17 @@ class Adam(Optimizer):
     learning_rate : float or callable, default 0.001
     beta_1, beta_2 : float in [0, 1), default 0.9 and 0.999
     epsilon : float > 0, default 1e-8
+    epsilon_hat : bool, default False
+        Take epsilon for the paper's epsilon hat, which is added to the root of v before its bias
+        is corrected, ``w -= lr sqrt(1 - beta_2^t) / (1 - beta_1^t) m / (sqrt(v) + epsilon)``, as
+        Keras and scikit-learn do.
     """
 
     learning_rate: LearningRate = 0.001
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-8
+    epsilon_hat: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -461,6 +487,7 @@ class AdamW(Optimizer):
     beta_2: float = 0.999
     epsilon: float = 1e-8
     weight_decay: float = 0.01
+    epsilon_hat: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,12 @@ void Totals::add(const Totals& o) {
   correct += o.correct;
   squared_error += o.squared_error;
   absolute_error += o.absolute_error;
+  penalty += o.penalty;
+}
+
+void Totals::scale(double factor) {
+  for (double* value : {&loss, &weight, &correct, &squared_error, &absolute_error, &penalty})
+    *value *= factor;
 }
 
 template <class T>

@@ -29,7 +29,7 @@ enum class Rule { sgd, adam, adamw, rmsprop };
 struct OptimizerSpec {
   Rule rule = Rule::sgd;
   double momentum = 0, beta_1 = 0, beta_2 = 0, epsilon = 0, weight_decay = 0;
-  bool nesterov = false;
+  bool nesterov = false, scaled_velocity = false, epsilon_hat = false;  // forms of the rule
   double clip_norm = 0, clip_value = 0;  // of the gradient; 0 for none
 };
 

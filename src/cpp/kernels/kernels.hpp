@@ -34,6 +34,9 @@ enum class Loss : int {
   binary_crossentropy,
   categorical_crossentropy,
   poisson,
+  binary_log_loss,
+  log_loss,
+  poisson_deviance,
   count
 };
 // `scaled_sum` is w = decay * w + rate * g, the others keep moments m and v.
@@ -115,7 +118,7 @@ struct RowTotals {
 // One update of n neighbouring parameters. The scalars are folded by the core:
 //   g' = g + l2 w
 //   scaled_sum: w = decay w + rate g
-//   momentum:   m = beta_1 m + g';  w += rate m + rate_g g'
+//   momentum:   m = beta_1 m + gain g';  w += rate m + rate_g g'
 //   adam:       w *= decay; m = beta_1 m + (1 - beta_1) g'; v = beta_2 v + (1 - beta_2) g'^2;
 //               w += rate m / (sqrt(v) + epsilon)
 //   rmsprop:    v = beta_2 v + (1 - beta_2) g'^2; m = beta_1 m + g' / (sqrt(v) + epsilon);
@@ -127,7 +130,7 @@ struct UpdateSpan {
   T* v;
   const T* g;
   ptrdiff_t n;  // any number; the tail is done as the body is
-  T l2, decay, rate, rate_g, beta_1, beta_2, one_minus_beta_1, one_minus_beta_2, epsilon;
+  T l2, decay, rate, rate_g, gain, beta_1, beta_2, one_minus_beta_1, one_minus_beta_2, epsilon;
 };
 
 // Unit-major blocks: unit j of row i at [j * ld + i], so that rows lie in the lanes of vectors and
@@ -252,7 +255,7 @@ struct Kernels {
   // All but the loss of each row's totals; errors are means over the outputs.
   void (*row_metrics)(const LossRows<T>&, RowTotals* totals);
   void (*update[int(Update::count)])(const UpdateSpan<T>&);
-  // g += l2 w, and the sum of the squares of g; n is padded.
+  // g += l2 w, which leaves g alone if l2 is 0, and the sum of the squares of g; n is padded.
   double (*square_sum)(T* g, const T* w, T l2, ptrdiff_t n);
   // g = factor (g + l2 w), then to within plus and minus `limit`; n is padded.
   void (*clip)(T* g, const T* w, T l2, T factor, T limit, ptrdiff_t n);

@@ -76,6 +76,33 @@ struct PoissonFromLogits {
   }
 };
 
+// -log p as if p were clipped to within the resolution of T of 0 and 1.
+template <class V>
+inline V clipped_log(V miss) {
+  using C = MathConstants<typename V::T>;
+  return max(V::set(C::resolution), min(V::set(C::log_resolution), miss));  // NaN stays
+}
+
+struct BinaryLogLoss {
+  static constexpr bool mean = false;
+  template <class V>
+  static void at(V z, V a, V t, const Slopes<V>&, V& loss, V& grad) {
+    const V zero = V::set(0), rest = log1p_of_fraction(exp(zero - abs(z)));
+    const V miss = max(zero, zero - z) + rest, alarm = max(zero, z) + rest;
+    loss = t * clipped_log(miss) + (V::set(1) - t) * clipped_log(alarm);
+    grad = a - t;
+  }
+};
+struct PoissonDeviance {
+  static constexpr bool mean = false;
+  template <class V>
+  static void at(V z, V a, V t, const Slopes<V>&, V& loss, V& grad) {
+    const V zero = V::set(0);
+    loss = V::select(less(zero, t), t * log(t), zero) - t + a - t * z;
+    grad = a - t;
+  }
+};
+
 template <class V>
 inline Slopes<V> vectors_of(const Slopes<typename V::T>& s) {
   return {V::set(s.low), V::set(s.high)};
@@ -105,14 +132,15 @@ void elementwise_loss(const LossRows<typename V::T>& r) {
 
 // -sum t log p with p = softmax(z), delta = p sum(t) - t. With the largest logit m, whose p is
 // 1 / sum exp(z - m): log p = z - m + log p_m. So no exp is needed, and one log for many rows.
-template <class V>
+// `clipped` is for log_loss.
+template <class V, bool clipped = false>
 void categorical_crossentropy(const LossRows<typename V::T>& r) {
   using T = typename V::T;
   constexpr ptrdiff_t block = 2 * V::lanes;
   const V lowest = V::set(-MathConstants<T>::infinity);
   for (ptrdiff_t begin = 0; begin < r.rows; begin += block) {
     const ptrdiff_t count = r.rows - begin < block ? r.rows - begin : block;
-    T largest_p[block], sum_t[block], shifted[block];
+    T largest_p[block], largest_z[block], sum_t[block], shifted[block];
     for (ptrdiff_t i = 0; i < block; ++i) largest_p[i] = sum_t[i] = shifted[i] = T(1);
     for (ptrdiff_t i = 0; i < count; ++i) {
       const ptrdiff_t row = begin + i;
@@ -134,6 +162,7 @@ void categorical_crossentropy(const LossRows<typename V::T>& r) {
         targets = targets + V::select(in, t, V::set(0));
       }
       largest_p[i] = largest(top_a);
+      largest_z[i] = largest(top_z);
       sum_t[i] = sum(targets);
       shifted[i] = sum(weighted);
       if (!r.row_scale) continue;
@@ -146,7 +175,22 @@ void categorical_crossentropy(const LossRows<typename V::T>& r) {
     }
     for (ptrdiff_t i = 0; i < block; i += V::lanes) {
       const V log_p = log(V::load(largest_p + i));
-      (V::load(shifted + i) - V::load(sum_t + i) * log_p).store(shifted + i);
+      if (clipped)
+        log_p.store(largest_p + i);
+      else
+        (V::load(shifted + i) - V::load(sum_t + i) * log_p).store(shifted + i);
+    }
+    for (ptrdiff_t i = 0; clipped && i < count; ++i) {
+      const T* z = r.z + (begin + i) * r.ld;
+      const T* target = r.target + (begin + i) * r.ld_target;
+      const V log_total = V::set(largest_z[i] - largest_p[i]);
+      V total = V::set(0);
+      for (ptrdiff_t j = 0; j < r.cols; j += V::lanes) {
+        const auto in = V::first(lanes_left<V>(r.cols, j));
+        const V loss = V::load(target + j) * clipped_log(log_total - V::load(z + j));
+        total = total + V::select(in, loss, V::set(0));
+      }
+      shifted[i] = sum(total);
     }
     for (ptrdiff_t i = 0; i < count; ++i) r.row_loss[begin + i] = double(shifted[i]);
   }

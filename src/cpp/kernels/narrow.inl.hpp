@@ -265,7 +265,7 @@ void unit_softmax_derive(const typename V::T* a, typename V::T* grad, ptrdiff_t 
 }
 
 // As categorical_crossentropy, and the outputs as well.
-template <class V>
+template <class V, bool clipped = false>
 double unit_categorical_crossentropy(const UnitLoss<typename V::T>& r) {
   V sum_loss = V::set(0);
   for (ptrdiff_t i = 0; i < r.rows; i += V::lanes) {
@@ -278,7 +278,8 @@ double unit_categorical_crossentropy(const UnitLoss<typename V::T>& r) {
     V loss = V::set(0), targets = V::set(0);
     for (ptrdiff_t j = 0; j < r.cols; ++j) {
       const V t = V::load(r.target + j * r.ld + i);
-      loss = loss - t * (V::load(r.z + j * r.ld + i) - most - log_total);
+      const V miss = log_total - (V::load(r.z + j * r.ld + i) - most);
+      loss = loss + t * (clipped ? clipped_log(miss) : miss);
       targets = targets + t;
     }
     for (ptrdiff_t j = 0; j < r.cols; ++j) {

@@ -15,12 +15,16 @@ struct ScaledSum {
 template <class V, bool plain>
 struct Momentum {
   static constexpr bool has_m = true, has_v = false;
-  V l2, beta, rate, rate_g;
+  V l2, beta, gain, rate, rate_g;
   explicit Momentum(const UpdateSpan<typename V::T>& s)
-      : l2(V::set(s.l2)), beta(V::set(s.beta_1)), rate(V::set(s.rate)), rate_g(V::set(s.rate_g)) {}
+      : l2(V::set(s.l2)),
+        beta(V::set(s.beta_1)),
+        gain(V::set(s.gain)),
+        rate(V::set(s.rate)),
+        rate_g(V::set(s.rate_g)) {}
   void operator()(V& w, V& m, V&, V g) const {
     if (!plain) g = fma(l2, w, g);
-    m = fma(beta, m, g);
+    m = fma(beta, m, gain * g);
     w = fma(rate, m, fma(rate_g, g, w));
   }
 };

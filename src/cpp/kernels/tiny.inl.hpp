@@ -210,7 +210,7 @@ inline double tiny_loss_each(const TinySteps<typename V::T>& s, ptrdiff_t stride
   return double(sum(weighted));
 }
 
-template <class V>
+template <class V, bool clipped = false>
 double tiny_categorical(const TinySteps<typename V::T>& s, ptrdiff_t stride) {
   const auto& layer = s.layers[s.depth - 1];
   const ptrdiff_t n = layer.n_out * stride;
@@ -222,7 +222,8 @@ double tiny_categorical(const TinySteps<typename V::T>& s, ptrdiff_t stride) {
     V loss = V::set(0), targets = V::set(0);
     for (ptrdiff_t i = r; i < n; i += stride) {
       const V t = V::load(s.target + i);
-      loss = loss - t * (V::load(layer.z + i) - most - log_total);
+      const V miss = log_total - (V::load(layer.z + i) - most);
+      loss = loss + t * (clipped ? clipped_log(miss) : miss);
       targets = targets + t;
     }
     for (ptrdiff_t i = r; i < n; i += stride) {
@@ -251,6 +252,12 @@ double tiny_loss(const TinySteps<typename V::T>& s, ptrdiff_t stride) {
       return tiny_loss_each<V, BinaryCrossentropy>(s, stride);
     case Loss::categorical_crossentropy:
       return tiny_categorical<V>(s, stride);
+    case Loss::binary_log_loss:
+      return tiny_loss_each<V, BinaryLogLoss>(s, stride);
+    case Loss::log_loss:
+      return tiny_categorical<V, true>(s, stride);
+    case Loss::poisson_deviance:
+      return tiny_loss_each<V, PoissonDeviance>(s, stride);
     default:
       return s.loss_from_logits ? tiny_loss_each<V, PoissonFromLogits>(s, stride)
                                 : tiny_loss_each<V, Poisson>(s, stride);

@@ -76,6 +76,7 @@ from mlpfast.backends._numba_vectors import (
     root,
     store,
 )
+from mlpfast.backends.base import TOTALS
 from mlpfast.spec import LOSSES, POISSON_EPSILON
 
 # Columns of the table of a net. A_AT, Z_AT are the first of a layer's rows of `ld` numbers in a
@@ -101,8 +102,19 @@ MSE, SQUARED_ERROR, MAE, HUBER, QUANTILE, BINARY, CATEGORICAL, POISSON = (
         *("binary_crossentropy", "categorical_crossentropy", "poisson"),
     )
 )
+BINARY_LOG, LOG, DEVIANCE = (
+    LOSSES.index(name) for name in ("binary_log_loss", "log_loss", "poisson_deviance")
+)
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
 SGD, ADAM, ADAMW, RMSPROP = range(4)
+
+# Forms of a rule: Nesterov's look-ahead, a velocity that holds the learning rate, and an epsilon
+# that is added before the bias is corrected.
+PLAIN, NESTEROV, SCALED, SCALED_NESTEROV, HAT = range(5)
+
+# Columns of the history of a run.
+FIGURES = len(TOTALS)
+PENALTY = TOTALS.index("penalty")
 
 OK, INTERRUPTED, DIVERGED = range(3)
 
@@ -174,6 +186,14 @@ def _retreat(net, i, params, mem, places, at, i0, i1, r, n):
 
 
 @jit
+def _clipped_log(mem, miss):
+    """-log p as if p were clipped to within the resolution of mem's dtype of 0 and 1."""
+    low = 1.1920928955078125e-07 if is_single(mem) else 2.220446049250313e-16
+    high = 15.942385152878742 if is_single(mem) else 36.04365338911715
+    return low if miss < low else high if miss > high else miss
+
+
+@jit
 def _loss(loss, m, mem, a_at, z_at, t_at, delta_at, ld, n, rows, total, factor, spare_at):
     """Add to total (n,) the loss of n rows; write factor times its gradient to delta (m, n).
 
@@ -182,7 +202,7 @@ def _loss(loss, m, mem, a_at, z_at, t_at, delta_at, ld, n, rows, total, factor, 
     not_inlined()
     code, from_logits, _, parameter = loss
     step = lanes(mem)
-    if code == CATEGORICAL:
+    if code in (CATEGORICAL, LOG):
         for r in range(0, n, step):
             largest = load(mem, z_at + r)
             for j in range(1, m):
@@ -201,13 +221,32 @@ def _loss(loss, m, mem, a_at, z_at, t_at, delta_at, ld, n, rows, total, factor, 
         for j in range(m):
             a, z, t, d = a_at + j * ld, z_at + j * ld, t_at + j * ld, delta_at + j * ld
             for r in range(rows):
-                log_p = (mem[z + r] - mem[spare_at + r]) - mem[spare_at + n + r]
-                total[r] -= np.float64(mem[t + r]) * log_p
+                miss = mem[spare_at + n + r] - (mem[z + r] - mem[spare_at + r])
+                if code == LOG:
+                    miss = _clipped_log(mem, miss)
+                total[r] += np.float64(mem[t + r]) * miss
                 mem[d + r] = (mem[a + r] * mem[spare_at + 2 * n + r] - mem[t + r]) * factor[r]
         return
     for j in range(m):
         a, z, t, d = a_at + j * ld, z_at + j * ld, t_at + j * ld, delta_at + j * ld
-        if from_logits:
+        if code >= BINARY_LOG:
+            if code == BINARY_LOG:
+                for r in range(0, n, step):
+                    size = absolute(load(mem, z + r))
+                    store(mem, spare_at + r, log1p(exp(size * -1.0)))
+                for r in range(rows):
+                    v, rest = np.float64(mem[z + r]), np.float64(mem[spare_at + r])
+                    miss = _clipped_log(mem, (-v if v < 0.0 else 0.0) + rest)
+                    alarm = _clipped_log(mem, (0.0 if v < 0.0 else v) + rest)
+                    total[r] += mem[t + r] * miss + (1.0 - mem[t + r]) * alarm
+            else:
+                for r in range(rows):
+                    wanted = np.float64(mem[t + r])
+                    lost = wanted * math.log(wanted) if wanted > 0.0 else 0.0
+                    total[r] += lost - wanted + mem[a + r] - wanted * mem[z + r]
+            for r in range(rows):
+                mem[d + r] = (mem[a + r] - mem[t + r]) * factor[r]
+        elif from_logits:
             if code == BINARY:
                 for r in range(0, n, step):
                     size = absolute(load(mem, z + r))
@@ -330,27 +369,34 @@ def _score(net, loss, judged, mem, places, x_at, at, r, rows, scale, own, double
 
 
 @jit
-def _rates(rule, step, lr, constants, w):
+def _rates(rule, form, step, lr, constants, w):
     """Return the learning rate, epsilon and factor of the weights of this step."""
     if rule in (ADAM, ADAMW):
         # The bias corrections of m and v, folded into two scalars.
         root = math.sqrt(1.0 - constants[BETA_2] ** step)
         rate = lr * root / (1.0 - constants[BETA_1] ** step)
         shrink = 1.0 - lr * constants[DECAY] if rule == ADAMW else 1.0
-        return real(w, rate), real(w, constants[EPSILON] * root), real(w, shrink)
+        epsilon = constants[EPSILON] * (1.0 if form == HAT else root)
+        return real(w, rate), real(w, epsilon), real(w, shrink)
     return real(w, lr), real(w, constants[EPSILON]), real(w, 1.0)
 
 
 @jit
-def _move(rule, nesterov, rates, c, w, g, m, v, i):
+def _move(rule, form, rates, c, w, g, m, v, i):
     """Move a vector of weights, from w[i] on, by gradient g; m and v are the moments."""
     gi, wi = load(g, i), load(w, i)
     rate, momentum = filled(w, rates[0]), filled(w, c[MOMENTUM])
     if rule == SGD:
         if c[MOMENTUM] != 0:
+            if form >= SCALED:
+                gi = gi * (rate * -1.0)
             mi = fused(momentum, load(m, i), gi)
             store(m, i, mi)
-            gi = fused(momentum, mi, gi) if nesterov else mi
+            ahead = form in (NESTEROV, SCALED_NESTEROV)
+            gi = fused(momentum, mi, gi) if ahead else mi
+            if form >= SCALED:
+                store(w, i, wi + gi)
+                return
         store(w, i, wi - rate * gi)
         return
     vi = fused(filled(w, c[BETA_2]), load(v, i), (gi * gi) * c[REST_2])
@@ -368,13 +414,13 @@ def _move(rule, nesterov, rates, c, w, g, m, v, i):
 
 
 @jit
-def _update(rule, nesterov, rates, c, w, g, m, v, count, spare):
+def _update(rule, form, rates, c, w, g, m, v, count, spare):
     """Move `count` weights; spare (4 vectors) is scratch space."""
     not_inlined()
     step = lanes(w)
     whole = count // step * step
     for i in range(0, whole, step):
-        _move(rule, nesterov, rates, c, w, g, m, v, i)
+        _move(rule, form, rates, c, w, g, m, v, i)
     rest = count - whole
     if rest:  # in a vector of their own, so that no weight's bits depend on where it comes
         a, b = place(spare, step), place(spare, 2 * step)
@@ -382,7 +428,7 @@ def _update(rule, nesterov, rates, c, w, g, m, v, count, spare):
         for i in range(rest):
             spare[i], a[i] = w[whole + i], g[whole + i]
             b[i], d[i] = m[whole + i], v[whole + i]
-        _move(rule, nesterov, rates, c, spare, a, b, d, 0)
+        _move(rule, form, rates, c, spare, a, b, d, 0)
         for i in range(rest):
             w[whole + i], m[whole + i], v[whole + i] = spare[i], b[i], d[i]
 
@@ -802,7 +848,7 @@ def run(
     orders,
     lrs,
     batch_size,
-    judged,
+    modes,
     stop,
     mem,
     places,
@@ -816,9 +862,10 @@ def run(
     """Train an epoch for each of lrs; return (rows of history, status, steps).
 
     loss = (code, whether from logits, whether the mean is taken, parameter); optimizer = (rule,
-    nesterov), a rule of -1 only computes the first gradient; state = (params, m, v, grad); x, y:
-    see `gather`.
+    form), a rule of -1 only computes the first gradient; state = (params, m, v, grad); x, y:
+    see `gather`; modes = (want_metrics, l2_per_row, heed_nonfinite) of `Trainer.run`.
     """
+    judged, l2_per_row, heeds = modes
     net, mem, places = place(net, 0), place(mem, 0), place(places, 0)
     doubles, sums, sync = place(doubles, 0), place(sums, 0), place(sync, 0)
     # Pointers instead of arrays throughout: an array that is kept anywhere counts its references,
@@ -832,7 +879,7 @@ def run(
     squares = place(squares, 0)
     clips = constants[CLIP_NORM] > 0.0 or constants[CLIP_VALUE] > 0.0
     # Where the gradient is clipped first, the usual update only keeps it.
-    first_rule = (-1, False) if clips else optimizer
+    first_rule = (-1, PLAIN) if clips else optimizer
     step = lanes(mem)
     own = places[OWN_AT] + tid * places[OWN_SIZE]
     doubles = place(doubles, tid * 2 * places[ROWS])
@@ -844,7 +891,7 @@ def run(
         if optimizer[0] >= 0:
             copy(span(params, p0, p1 - p0), span(backup, p0, p1 - p0))
         steps_before = steps
-        totals = place(history, epoch * 5)
+        totals = place(history, epoch * FIGURES)
         order = span(orders, 0 if in_order else epoch * n, 0 if in_order else n)
         finite = True
         for first in range(0, n, batch_size):
@@ -857,7 +904,13 @@ def run(
                 weights = np.float64(rows)
                 if y[2] != 0:
                     weights = _weight_sum(y[2], order, first, rows, mem)
-                scale = 1.0 / weights if weights > 0.0 else 0.0
+                scale = 1.0 / weights if weights != 0.0 else 0.0
+            # Nobody reads the l2 factor, or moves a weight, before all have met.
+            penalty = 0.0
+            if l2_per_row and tid == 0:
+                c[L2] = real(params, constants[L2] * scale)
+                if constants[L2] != 0.0:
+                    penalty = 0.5 * constants[L2] * _weight_squares(net, places, params)
             if narrow:
                 _narrow_gradients(
                     net,
@@ -895,14 +948,16 @@ def run(
             for g in range(groups):
                 total += sums[g * 5]
             if tid == 0:
+                by = rows * scale if l2_per_row and loss[2] else 1.0
                 for g in range(groups):
                     for q in range(5):
-                        totals[q] += sums[g * 5 + q]
-            finite = math.isfinite(total)
+                        totals[q] += sums[g * 5 + q] * by
+                totals[PENALTY] += penalty * by
+            finite = not heeds or math.isfinite(total)
             if not finite and optimizer[0] >= 0:
                 break
             steps += 1
-            rates = _rates(optimizer[0], steps, lrs[epoch], constants, params)
+            rates = _rates(optimizer[0], optimizer[1], steps, lrs[epoch], constants, params)
             if narrow:
                 _narrow_update(net, first_rule, rates, c, mem, places, rows, state, tid, team)
             else:
@@ -918,13 +973,25 @@ def run(
                 return epoch, OK, steps
             if atomic_load(sync, STOP):
                 return epoch + 1, INTERRUPTED, steps
-        if not _all_finite(span(params, p0, p1 - p0)):
+        if heeds and not _all_finite(span(params, p0, p1 - p0)):
             atomic_store(sync, BAD, 1)
         barrier(sync, team)
         if not finite or atomic_load(sync, BAD):
             copy(span(backup, p0, p1 - p0), span(params, p0, p1 - p0))
             return epoch, DIVERGED, steps_before
     return len(lrs), OK, steps
+
+
+@jit
+def _weight_squares(net, places, params):
+    """Sum of the squares of all weights, without the biases."""
+    not_inlined()
+    total = 0.0
+    for i in range(places[LAYERS]):
+        layer = place(net, i * COLUMNS)
+        begin = layer[W_AT]
+        total += _square_sum(params, begin, begin + layer[N_IN] * layer[N_OUT])
+    return total
 
 
 @jit

@@ -39,7 +39,10 @@ class CppTrainer:
         o: Any = optimizer
         hyper = {
             name: getattr(o, name)
-            for name in ("momentum", "nesterov", "beta_1", "beta_2", "epsilon", "weight_decay")
+            for name in (
+                *("momentum", "nesterov", "beta_1", "beta_2", "epsilon", "weight_decay"),
+                *("scaled_velocity", "epsilon_hat"),
+            )
             if hasattr(o, name)
         }
         if o.name == "rmsprop":
@@ -72,6 +75,8 @@ class CppTrainer:
         l2: float,
         want_metrics: bool,
         stop: Array,
+        l2_per_row: bool = False,
+        heed_nonfinite: bool = True,
     ) -> Report:
         totals, status, row = self._trainer.run(
             self._params,
@@ -83,6 +88,8 @@ class CppTrainer:
             np.asarray(learning_rates, np.float64),
             min(batch_size, len(data)),
             l2,
+            l2_per_row,
+            heed_nonfinite,
             want_metrics,
             num_threads(),
             stop,

@@ -224,6 +224,8 @@ class NumbaTrainer:
         l2: float,
         want_metrics: bool,
         stop: Array,
+        l2_per_row: bool = False,
+        heed_nonfinite: bool = True,
     ) -> Report:
         n, spec = len(data), self.spec
         batch_size = min(batch_size, n)
@@ -234,10 +236,10 @@ class NumbaTrainer:
         room = self._room[1]
         plan = plan_of(spec)
         rates = np.asarray(learning_rates, np.float64)
-        history = np.zeros((len(rates), 5))
+        history = np.zeros((len(rates), k.FIGURES))
         constants = self._constants(l2)
         optimizer = self.optimizer
-        rule = (k.OPTIMIZERS.index(optimizer.name), bool(getattr(optimizer, "nesterov", False)))
+        rule = (k.OPTIMIZERS.index(optimizer.name), _form(optimizer))
         arguments = (
             room.sync,
             plan.table,
@@ -252,7 +254,7 @@ class NumbaTrainer:
             _NO_ORDERS if orders is None else np.ascontiguousarray(orders),
             rates,
             batch_size,
-            want_metrics,
+            (want_metrics, l2_per_row, heed_nonfinite),
             stop,
             room.mem,
             room.places,
@@ -288,6 +290,14 @@ class NumbaTrainer:
     def load_state(self, state: dict[str, Any]) -> None:
         self.steps = int(state["steps"])
         self.m[...], self.v[...] = state["m"], state["v"]
+
+
+def _form(optimizer: Any) -> int:
+    """Return the form of a rule, as `_numba_kernels` numbers them."""
+    if getattr(optimizer, "epsilon_hat", False):
+        return k.HAT
+    form = k.SCALED if getattr(optimizer, "scaled_velocity", False) else k.PLAIN
+    return form + (k.NESTEROV if getattr(optimizer, "nesterov", False) else 0)
 
 
 def _seconds(spec: NetSpec, n: int, batch_size: int, epochs: int) -> float:
@@ -447,7 +457,7 @@ class NumbaBackend:
 
     def loss_and_grad(self, spec: NetSpec, params: Array, data: Data, grad: Array) -> float:
         n, plan = len(data), plan_of(spec)
-        no_constants, history = np.zeros(k.CONSTANTS), np.zeros((1, 5))
+        no_constants, history = np.zeros(k.CONSTANTS), np.zeros((1, k.FIGURES))
         seconds = _seconds(spec, n, n, 1)
         team = _team(seconds, spec, n)
         room = _room(spec, n, team, train=True)
@@ -455,7 +465,7 @@ class NumbaBackend:
             room.sync,
             plan.table,
             plan.loss,
-            (-1, False),
+            (-1, k.PLAIN),
             (params, grad, grad, grad),
             grad,
             0,
@@ -465,7 +475,7 @@ class NumbaBackend:
             _NO_ORDERS,
             np.zeros(1),
             n,
-            False,
+            (False, False, True),
             np.zeros(1, np.uint8),
             room.mem,
             room.places,
@@ -490,7 +500,7 @@ class NumbaBackend:
         memory = (room.mem, room.places, room.doubles, room.sums)
         arguments = (plan.table, plan.loss, params, x, y, n, *memory)
         _run(k.evaluate, room.team, arguments, 0.0, room.sync)
-        return room.sums.reshape(-1, 5).sum(axis=0)
+        return np.append(room.sums.reshape(-1, 5).sum(axis=0), 0.0)
 
     def trainer(self, spec: NetSpec, params: Array, optimizer: Optimizer) -> NumbaTrainer:
         return NumbaTrainer(spec, params, optimizer)
