@@ -20,6 +20,27 @@ def sgd(w, momentum=0.0, nesterov=False):
         w -= lr * (g + momentum * v if nesterov else v)
 
 
+def sgd_with_rate_inside(w, momentum=0.0, nesterov=False):
+    v = 0.0
+    while True:
+        g, lr = yield w
+        v = momentum * v - lr * g
+        w += momentum * v - lr * g if nesterov else v
+
+
+def adam_of_section_2(w, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.0):
+    m = v = 0.0
+    t = 0
+    while True:
+        g, lr = yield w
+        t += 1
+        w -= lr * weight_decay * w
+        m = beta_1 * m + (1 - beta_1) * g
+        v = beta_2 * v + (1 - beta_2) * g * g
+        rate = lr * math.sqrt(1 - beta_2**t) / (1 - beta_1**t)
+        w -= rate * m / (math.sqrt(v) + epsilon)
+
+
 def adam(w, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.0):
     m = v = 0.0
     t = 0
@@ -41,7 +62,7 @@ def rmsprop(w, rho=0.99, epsilon=1e-8, momentum=0.0):
         w -= lr * u
 
 
-# optimizer, textbook rule and its options, name in torch.optim and its options
+# optimizer, textbook rule and its options, name in torch.optim and its options, if it is there
 CASES = {
     "sgd": (mlpfast.SGD(0.1), sgd, {}, "SGD", {}),
     "momentum": (
@@ -53,6 +74,26 @@ CASES = {
         mlpfast.SGD(0.1, momentum=0.8, nesterov=True),
         *(sgd, {"momentum": 0.8, "nesterov": True}),
         *("SGD", {"momentum": 0.8, "nesterov": True}),
+    ),
+    "rate in the velocity": (
+        mlpfast.SGD(0.1, momentum=0.9, scaled_velocity=True),
+        *(sgd_with_rate_inside, {"momentum": 0.9}, None, {}),
+    ),
+    "rate in the velocity, nesterov": (
+        mlpfast.SGD(0.1, momentum=0.8, nesterov=True, scaled_velocity=True),
+        *(sgd_with_rate_inside, {"momentum": 0.8, "nesterov": True}, None, {}),
+    ),
+    "a velocity that never ends": (
+        mlpfast.SGD(0.02, momentum=1.0, scaled_velocity=True),
+        *(sgd_with_rate_inside, {"momentum": 1.0}, None, {}),
+    ),
+    "adam with epsilon hat": (
+        mlpfast.Adam(0.1, epsilon=1e-2, epsilon_hat=True),
+        *(adam_of_section_2, {"epsilon": 1e-2}, None, {}),
+    ),
+    "adamw with epsilon hat": (
+        mlpfast.AdamW(0.1, epsilon=1e-2, weight_decay=0.5, epsilon_hat=True),
+        *(adam_of_section_2, {"epsilon": 1e-2, "weight_decay": 0.5}, None, {}),
     ),
     "adam": (mlpfast.Adam(0.1), adam, {}, "Adam", {}),
     "adam with other betas": (
@@ -197,7 +238,7 @@ def test_l2_spares_the_biases(backend, dtype):
     np.testing.assert_array_equal(net.biases[0], before.biases[0])
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [case for case in CASES if CASES[case][3]])
 def test_against_torch(case, backend):
     torch = pytest.importorskip("torch")
     optimizer, _, _, name, options = CASES[case]

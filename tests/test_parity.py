@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import mlpfast
 from mlpfast import backends
-from mlpfast.backends.base import Data
+from mlpfast.backends.base import TOTALS, Data
 from mlpfast.spec import LOSSES, REQUIRED_OUTPUT
 
 SIZES = st.sampled_from([1, 2, 3, 4, 5, 7, 8, 11, 13, 16, 17, 23, 31, 32, 33, 47, 64, 67])
@@ -20,6 +20,7 @@ HIDDEN += ["softmax", "exp"]
 POSITIVE = ["sigmoid", "softplus", "exp", "softmax"]
 LAYOUTS = ["plain", "float32", "float64", "uint8", "reversed", "every other row", "part of a row"]
 LAYOUTS += ["read-only", "fortran"]
+KINDS_OF_LOSS = [*LOSSES, mlpfast.Huber(0.3), mlpfast.Quantile(0.8)]
 
 
 @dataclasses.dataclass
@@ -29,7 +30,7 @@ class Case:
     sizes: list[int]
     hidden: list[str]
     output: str
-    loss: str
+    loss: Any
     reduction: str
     bias: bool
     x: Any
@@ -80,7 +81,7 @@ def cases(draw):
     hidden = draw(
         st.lists(st.sampled_from(HIDDEN), min_size=len(sizes) - 2, max_size=len(sizes) - 2)
     )
-    loss = draw(st.sampled_from(LOSSES))
+    loss = draw(st.sampled_from(KINDS_OF_LOSS))
     if loss in REQUIRED_OUTPUT:
         output = REQUIRED_OUTPUT[loss]
     else:
@@ -96,7 +97,7 @@ def cases(draw):
         y = rng.integers(0, sizes[-1], n)
     else:
         y = rng.random((n, sizes[-1]))
-        if loss == "categorical_crossentropy":
+        if loss in ("categorical_crossentropy", "log_loss"):
             y /= y.sum(axis=1, keepdims=True)
     return Case(
         sizes,
@@ -195,7 +196,7 @@ def test_ten_steps(backend, dtype, case, optimizer, batch_size, shuffle, l2):
     epochs = 10 // -(-len(case.x) // batch_size)
     # exp's gradients grow without bound, but for the loss that is made for it.
     case.hidden = ["tanh" if name == "exp" else name for name in case.hidden]
-    if case.output == "exp" and case.loss != "poisson":
+    if case.output == "exp" and case.loss not in ("poisson", "poisson_deviance"):
         case.output = "softplus"
     results = []
     for net in pair(case, dtype, backend):
@@ -349,6 +350,7 @@ THREADED = {
         *(700, 330, 3),
     ),
     "xor": ([2, 5, 1], "sigmoid", "sigmoid", "squared_error", 4, 4, 300),
+    "quantile": ([12, 90, 2], "relu", "identity", mlpfast.Quantile(0.9), 900, 300, 2),
 }
 
 
@@ -359,7 +361,9 @@ def test_threads_do_not_change_a_bit(name, backend, dtype, restore_threads):
     sizes, hidden, output, loss, n, batch_size, epochs = THREADED[name]
     rng = np.random.default_rng(0)
     x = rng.standard_normal((n, sizes[0])).astype(dtype)
-    y = rng.integers(0, sizes[-1], n) if "categorical" in loss else rng.random((n, sizes[-1]))
+    y = rng.random((n, sizes[-1]))
+    if loss == "categorical_crossentropy":
+        y = rng.integers(0, sizes[-1], n)
     results = []
     for count in (1, 2, 3, 4, 8):
         mlpfast.set_num_threads(count)
@@ -414,7 +418,7 @@ def test_report_of_a_whole_run(backend, dtype):
     _, _, report, trainer = start_run(backend, dtype, [0.1, 0.1, 0.1])
     assert report.status == "ok"
     assert report.row == -1
-    assert report.totals.shape == (3, 5)
+    assert report.totals.shape == (3, len(TOTALS))
     np.testing.assert_array_equal(report.totals[:, 1], 10)
     assert trainer.steps == 9
     assert (np.diff(report.totals[:, 0]) < 0).all()
@@ -423,7 +427,7 @@ def test_report_of_a_whole_run(backend, dtype):
 def test_a_stop_ends_the_run_at_the_batch(backend, dtype):
     net, before, report, trainer = start_run(backend, dtype, [0.1] * 5, stop=1)
     assert report.status == "interrupted"
-    assert report.totals.shape == (1, 5)
+    assert report.totals.shape == (1, len(TOTALS))
     assert report.totals[0, 1] == 4  # the rows of one batch
     assert trainer.steps == 1
     assert (net.params != before).all()
@@ -436,7 +440,7 @@ def test_divergence_keeps_the_weights_from_before_the_epoch(backend, dtype):
     huge = float(np.finfo(dtype).max) / 2
     net, _, report, _ = start_run(backend, dtype, [0.1, 0.05, huge, 0.1, 0.1])
     assert report.status == "diverged"
-    assert report.totals.shape == (2, 5)
+    assert report.totals.shape == (2, len(TOTALS))
     good = start_run(backend, dtype, [0.1, 0.05])[0]
     np.testing.assert_array_equal(net.params, good.params)
 
@@ -446,8 +450,102 @@ def test_divergence_in_the_last_update_is_seen(backend, dtype):
     huge = float(np.finfo(dtype).max) / 2
     net, before, report, _ = start_run(backend, dtype, [huge], batch_size=10, y_scale=1e3)
     assert report.status == "diverged"
-    assert report.totals.shape == (0, 5)
+    assert report.totals.shape == (0, len(TOTALS))
     np.testing.assert_array_equal(net.params, before)
+
+
+def modes_run(backend, dtype, n, weights, sizes=(3, 5, 2), **modes):
+    """Train two epochs of smaller and smaller batches with an l2 term of its own kind."""
+    net = mlpfast.MLP(
+        *(sizes, "tanh"),
+        loss="squared_error",
+        dtype=dtype,
+        random_state=0,
+        backend=backend,
+        reduction=modes.pop("reduction", "mean"),
+    )
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal((n, sizes[0])), rng.random((n, sizes[-1]))
+    w = rng.random(n) if weights else None
+    data = Data(*(None if a is None else a.astype(dtype) for a in (x, y, w)))
+    rates = np.array([0.1, 0.05]) / (n if net.spec.reduction == "sum" else 1)
+    optimizer = mlpfast.SGD(0.1, momentum=0.5)
+    trainer = backends.load(backend).trainer(net.spec, net.params, optimizer)
+    with np.errstate(all="ignore"):
+        report = trainer.run(
+            *(data, None, rates, max(n // 3, 1)),
+            want_metrics=True,
+            stop=np.zeros(1, np.uint8),
+            **modes,
+        )
+    return net, data, report
+
+
+@pytest.mark.parametrize("weights", [False, True])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize(
+    ("sizes", "n"), [((3, 5, 2), 5), ((3, 5, 2), 700), ((30, 70, 80, 3), 50), ((4, 150, 250, 2), 9)]
+)
+def test_l2_per_row(sizes, n, reduction, weights, backend, dtype):
+    """Every step and every figure, against the objective written out with `loss_and_grad`."""
+    _, data, report = run = modes_run(
+        *(backend, dtype, n, weights, sizes), l2=0.7, l2_per_row=True, reduction=reduction
+    )
+    net = modes_run("numpy", "float64", n, weights, sizes, l2=0.0, reduction=reduction)[0]
+    net.params = mlpfast.MLP(sizes, dtype=dtype, random_state=0).params
+    velocity, expected = np.zeros(net.n_params), []
+    for lr in np.array([0.1, 0.05]) / (n if reduction == "sum" else 1):
+        loss = penalty = 0.0
+        for first in range(0, n, max(n // 3, 1)):
+            rows = slice(first, first + max(n // 3, 1))
+            x, y = data.x[rows], data.y[rows]
+            w = None if data.sample_weight is None else data.sample_weight[rows]
+            weight = len(x) if w is None else w.sum(dtype=np.float64)
+            value, gradient = net.loss_and_grad(x, y, w)
+            share, by = (1 / weight, len(x)) if reduction == "mean" else (1.0, 1.0)
+            loss += by * value
+            for new, old in zip(net.spec.unflatten(gradient), net.weights, strict=True):
+                penalty += by * share * 0.35 * (old**2).sum()
+                new[0][...] += 0.7 * share * old
+            velocity = 0.5 * velocity + gradient
+            net.params = net.params - lr * velocity
+        expected.append([loss, penalty])
+    close(run[0].params, net.params, dtype, 1e-3, 1e-8)
+    figures = report.totals[:, [TOTALS.index("loss"), TOTALS.index("penalty")]]
+    np.testing.assert_allclose(figures, expected, rtol=1e-4 if dtype == "float32" else 1e-10)
+    if reduction == "mean":
+        np.testing.assert_allclose(report.totals[:, TOTALS.index("weight")], n, rtol=1e-6)
+
+
+def test_no_penalty_without_l2_per_row(backend, dtype):
+    report = modes_run(backend, dtype, 20, True, l2=0.7)[2]
+    assert not report.totals[:, TOTALS.index("penalty")].any()
+    assert not modes_run(backend, dtype, 20, True, l2=0.0, l2_per_row=True)[2].totals[:, 5].any()
+
+
+@pytest.mark.parametrize("sizes", [(3, 5, 2), (30, 200, 200, 2)])
+def test_a_run_may_go_on_through_divergence(sizes, backend, dtype):
+    """The state is what the steps made of it, and the run is as long as was asked for."""
+    optimizer = mlpfast.SGD(1e30, momentum=0.9)
+    for kept in (True, False):
+        net = mlpfast.MLP(sizes, loss="squared_error", dtype=dtype, random_state=0, backend=backend)
+        trainer = backends.load(backend).trainer(net.spec, net.params, optimizer)
+        rng = np.random.default_rng(1)
+        data = Data(*(rng.standard_normal((12, n)).astype(dtype) for n in (sizes[0], 2)))
+        with np.errstate(all="ignore"):
+            report = trainer.run(
+                *(data, None, [1e30] * 20, 4),
+                l2=0.0,
+                want_metrics=False,
+                stop=np.zeros(1, np.uint8),
+                heed_nonfinite=not kept,
+            )
+        assert report.status == ("ok" if kept else "diverged")
+        if kept:
+            assert len(report.totals) == 20
+            assert trainer.steps == 60
+            assert not np.isfinite(net.params).all()
+            assert not np.isfinite(report.totals[-1, 0])
 
 
 def test_natural_order_is_the_order_of_a_range(backend, dtype):

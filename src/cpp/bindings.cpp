@@ -26,9 +26,17 @@ using MaybeIn = std::optional<In<T>>;
 const char* const kActivationNames[] = {"identity", "step",       "sigmoid", "tanh",
                                         "relu",     "leaky_relu", "elu",     "softplus",
                                         "silu",     "gelu",       "exp",     "softmax"};
-const char* const kLossNames[] = {"mse",    "squared_error",       "mae",
-                                  "huber",  "binary_crossentropy", "categorical_crossentropy",
-                                  "poisson"};
+const char* const kLossNames[] = {"mse",
+                                  "squared_error",
+                                  "mae",
+                                  "huber",
+                                  "quantile",
+                                  "binary_crossentropy",
+                                  "categorical_crossentropy",
+                                  "poisson",
+                                  "binary_log_loss",
+                                  "log_loss",
+                                  "poisson_deviance"};
 const char* const kRuleNames[] = {"sgd", "adam", "adamw", "rmsprop"};
 
 template <class E, size_t N>
@@ -57,13 +65,14 @@ const Kernels<double>& kernels_of(const KernelSet& set) {
 template <class T>
 std::shared_ptr<Network<T>> make_network(std::vector<ptrdiff_t> sizes,
                                          const std::vector<std::string>& activations,
-                                         const std::string& loss, bool mean, bool bias,
-                                         const std::string& isa) {
+                                         const std::string& loss, double loss_parameter, bool mean,
+                                         bool bias, const std::string& isa) {
   NetSpec spec;
   spec.sizes = std::move(sizes);
   for (const std::string& name : activations)
     spec.activations.push_back(find_name<Activation>(kActivationNames, name));
   spec.loss = find_name<Loss>(kLossNames, loss);
+  spec.loss_parameter = loss_parameter;
   spec.mean = mean;
   spec.bias = bias;
   return std::make_shared<Network<T>>(spec, kernels_of<T>(choose_kernels(isa)));
@@ -102,10 +111,10 @@ Data<T> data_of(const py::array& x, const py::array& y, const MaybeIn<T>& weight
 }
 
 py::array_t<double> to_array(const std::vector<Totals>& totals) {
-  py::array_t<double> result({py::ssize_t(totals.size()), py::ssize_t(5)});
+  py::array_t<double> result({py::ssize_t(totals.size()), py::ssize_t(6)});
   double* p = result.mutable_data();
   for (const Totals& t : totals)
-    for (double value : {t.loss, t.weight, t.correct, t.squared_error, t.absolute_error})
+    for (double value : {t.loss, t.weight, t.correct, t.squared_error, t.absolute_error, t.penalty})
       *p++ = value;
   return result;
 }
@@ -126,7 +135,8 @@ template <class T>
 py::tuple run_trainer(Trainer<T>& trainer, In<T>& params, const py::array& x, const py::array& y,
                       const MaybeIn<T>& weight, double scale, const MaybeIn<int64_t>& orders,
                       const In<double>& learning_rates, ptrdiff_t batch_size, double l2,
-                      bool want_metrics, int threads, const In<uint8_t>& stop, bool check_signals) {
+                      bool l2_per_row, bool heed_nonfinite, bool want_metrics, int threads,
+                      const In<uint8_t>& stop, bool check_signals) {
   RunArgs<T> args;
   args.data = data_of<T>(x, y, weight, scale);
   args.orders = orders ? orders->data() : nullptr;
@@ -134,6 +144,8 @@ py::tuple run_trainer(Trainer<T>& trainer, In<T>& params, const py::array& x, co
   args.epochs = ptrdiff_t(learning_rates.size());
   args.batch_size = batch_size;
   args.l2 = l2;
+  args.l2_per_row = l2_per_row;
+  args.heed_nonfinite = heed_nonfinite;
   args.want_metrics = want_metrics;
   args.threads = threads;
   args.poll.stop = stop.data();
@@ -159,8 +171,8 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
   using Net = Network<T>;
 
   py::class_<Net, std::shared_ptr<Net>>(m, ("Network" + suffix).c_str())
-      .def(py::init(&make_network<T>), "sizes"_a, "activations"_a, "loss"_a, "mean"_a, "bias"_a,
-           "isa"_a)
+      .def(py::init(&make_network<T>), "sizes"_a, "activations"_a, "loss"_a, "loss_parameter"_a,
+           "mean"_a, "bias"_a, "isa"_a)
       .def(
           "fast_predict",
           [](std::shared_ptr<Net> net, In<T> params) {
@@ -222,7 +234,8 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
   py::class_<Trainer<T>>(m, ("Trainer" + suffix).c_str())
       .def(py::init([](std::shared_ptr<Net> net, const std::string& rule, double momentum,
                        bool nesterov, double beta_1, double beta_2, double epsilon,
-                       double weight_decay) {
+                       double weight_decay, bool scaled_velocity, bool epsilon_hat,
+                       double clip_norm, double clip_value) {
              OptimizerSpec o;
              o.rule = find_name<Rule>(kRuleNames, rule);
              o.momentum = momentum;
@@ -231,14 +244,21 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
              o.beta_2 = beta_2;
              o.epsilon = epsilon;
              o.weight_decay = weight_decay;
+             o.scaled_velocity = scaled_velocity;
+             o.epsilon_hat = epsilon_hat;
+             o.clip_norm = clip_norm;
+             o.clip_value = clip_value;
              return std::make_unique<Trainer<T>>(std::move(net), o);
            }),
            "network"_a, "rule"_a, py::kw_only(), "momentum"_a = 0.0, "nesterov"_a = false,
-           "beta_1"_a = 0.0, "beta_2"_a = 0.0, "epsilon"_a = 0.0, "weight_decay"_a = 0.0)
+           "beta_1"_a = 0.0, "beta_2"_a = 0.0, "epsilon"_a = 0.0, "weight_decay"_a = 0.0,
+           "scaled_velocity"_a = false, "epsilon_hat"_a = false, "clip_norm"_a = 0.0,
+           "clip_value"_a = 0.0)
       .def("run", &run_trainer<T>, "params"_a.noconvert(), "x"_a.noconvert(), "y"_a.noconvert(),
            "weight"_a.noconvert(), "scale"_a, "orders"_a.noconvert(),
-           "learning_rates"_a.noconvert(), "batch_size"_a, "l2"_a, "want_metrics"_a, "threads"_a,
-           "stop"_a.noconvert(), "check_signals"_a)
+           "learning_rates"_a.noconvert(), "batch_size"_a, "l2"_a, "l2_per_row"_a,
+           "heed_nonfinite"_a, "want_metrics"_a, "threads"_a, "stop"_a.noconvert(),
+           "check_signals"_a)
       .def_property_readonly("steps", &Trainer<T>::steps)
       .def(
           "get_moments",

@@ -20,10 +20,8 @@ class FastGradient {
   FastGradient(std::shared_ptr<const Network<T>> net, pybind11::array params)
       : net_(std::move(net)), params_(std::move(params)) {
     const Loss loss = net_->spec.loss;
-    if (loss == Loss::binary_crossentropy || loss == Loss::categorical_crossentropy ||
-        loss == Loss::poisson)
-      least_ = T(0);
-    if (loss == Loss::binary_crossentropy) most_ = T(1);
+    if (loss >= Loss::binary_crossentropy) least_ = T(0);
+    if (loss == Loss::binary_crossentropy || loss == Loss::binary_log_loss) most_ = T(1);
   }
 
   PyObject* call(PyObject* const* args) {

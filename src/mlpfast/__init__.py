@@ -1,5 +1,7 @@
 """mlpfast: train and run multilayer perceptrons on a CPU, fast."""
 
+from typing import TYPE_CHECKING, Any
+
 from mlpfast import datasets, kernels
 from mlpfast._version import __version__
 from mlpfast.backends import BackendError, FallbackWarning
@@ -14,8 +16,12 @@ from mlpfast.config import get_num_threads, set_num_threads, show_config
 from mlpfast.history import History
 from mlpfast.model import MLP
 from mlpfast.schedules import CosineDecay, ExponentialDecay, ReduceOnPlateau, StepDecay
-from mlpfast.spec import SGD, Adam, AdamW, NetSpec, Optimizer, RMSprop
+from mlpfast.spec import SGD, Adam, AdamW, Huber, NetSpec, Optimizer, Quantile, RMSprop
 from mlpfast.training import TrainingDiverged
+
+if TYPE_CHECKING:
+    from mlpfast.sklearn import MLPClassifier as MLPClassifier
+    from mlpfast.sklearn import MLPRegressor as MLPRegressor
 
 __all__ = [
     "MLP",
@@ -30,10 +36,12 @@ __all__ = [
     "ExponentialDecay",
     "FallbackWarning",
     "History",
+    "Huber",
     "LambdaCallback",
     "ModelCheckpoint",
     "NetSpec",
     "Optimizer",
+    "Quantile",
     "RMSprop",
     "ReduceOnPlateau",
     "StepDecay",
@@ -45,3 +53,23 @@ __all__ = [
     "set_num_threads",
     "show_config",
 ]
+
+#: What needs an optional package, and the module that has it: imported when first asked for.
+_LAZY = {
+    "MLPClassifier": "mlpfast.sklearn",
+    "MLPRegressor": "mlpfast.sklearn",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'mlpfast' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

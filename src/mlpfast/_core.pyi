@@ -29,6 +29,7 @@ class Network32:
         sizes: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
         activations: collections.abc.Sequence[str],
         loss: str,
+        loss_parameter: typing.SupportsFloat | typing.SupportsIndex,
         mean: bool,
         bias: bool,
         isa: str,
@@ -75,6 +76,10 @@ class Trainer32:
         beta_2: typing.SupportsFloat | typing.SupportsIndex = 0.0,
         epsilon: typing.SupportsFloat | typing.SupportsIndex = 0.0,
         weight_decay: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+        scaled_velocity: bool = False,
+        epsilon_hat: bool = False,
+        clip_norm: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+        clip_value: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     ) -> None: ...
     def get_moments(
         self, m: numpy.typing.NDArray[numpy.float32], v: numpy.typing.NDArray[numpy.float32]
@@ -90,6 +95,8 @@ class Trainer32:
         learning_rates: numpy.typing.NDArray[numpy.float64],
         batch_size: typing.SupportsInt | typing.SupportsIndex,
         l2: typing.SupportsFloat | typing.SupportsIndex,
+        l2_per_row: bool,
+        heed_nonfinite: bool,
         want_metrics: bool,
         threads: typing.SupportsInt | typing.SupportsIndex,
         stop: numpy.typing.NDArray[numpy.uint8],
@@ -110,6 +117,7 @@ class Network64:
         sizes: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
         activations: collections.abc.Sequence[str],
         loss: str,
+        loss_parameter: typing.SupportsFloat | typing.SupportsIndex,
         mean: bool,
         bias: bool,
         isa: str,
@@ -156,6 +164,10 @@ class Trainer64:
         beta_2: typing.SupportsFloat | typing.SupportsIndex = 0.0,
         epsilon: typing.SupportsFloat | typing.SupportsIndex = 0.0,
         weight_decay: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+        scaled_velocity: bool = False,
+        epsilon_hat: bool = False,
+        clip_norm: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+        clip_value: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     ) -> None: ...
     def get_moments(
         self, m: numpy.typing.NDArray[numpy.float64], v: numpy.typing.NDArray[numpy.float64]
@@ -171,6 +183,8 @@ class Trainer64:
         learning_rates: numpy.typing.NDArray[numpy.float64],
         batch_size: typing.SupportsInt | typing.SupportsIndex,
         l2: typing.SupportsFloat | typing.SupportsIndex,
+        l2_per_row: bool,
+        heed_nonfinite: bool,
         want_metrics: bool,
         threads: typing.SupportsInt | typing.SupportsIndex,
         stop: numpy.typing.NDArray[numpy.uint8],

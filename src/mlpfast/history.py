@@ -51,7 +51,7 @@ class History:
 
 
 def summarize(spec: NetSpec, totals: Array, metrics: Sequence[str]) -> dict[str, list[float]]:
-    """Turn rows of `TOTALS` (n, 5) into the figures a user sees, n of each."""
+    """Turn rows of `TOTALS` (n, 6) into the figures a user sees, n of each."""
     if len(totals) == 1:  # the same without arrays, whose least operation takes half a microsecond
         row = totals[0].tolist()
         total = row[_WEIGHT] or 1.0

@@ -130,6 +130,9 @@ def _check_target_range(spec: NetSpec, y: Array, name: str) -> None:
         "binary_crossentropy": (0.0, 1.0),
         "categorical_crossentropy": (0.0, np.inf),
         "poisson": (0.0, np.inf),
+        "binary_log_loss": (0.0, 1.0),
+        "log_loss": (0.0, np.inf),
+        "poisson_deviance": (0.0, np.inf),
     }.get(spec.loss, (-np.inf, np.inf))
     if low == -np.inf or not y.size:
         return

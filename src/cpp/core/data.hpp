@@ -71,7 +71,7 @@ struct Batch {
     double weight = data->weight ? 0.0 : double(rows);
     if (data->weight)
       for (ptrdiff_t i = 0; i < rows; ++i) weight += double(data->weight[row(i)]);
-    return weight > 0 ? 1.0 / weight : 0.0;
+    return weight != 0 ? 1.0 / weight : 0.0;
   }
 };
 

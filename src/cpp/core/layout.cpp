@@ -30,7 +30,9 @@ Layout::Layout(const NetSpec& spec, ptrdiff_t lanes, ptrdiff_t tile, ptrdiff_t p
   const Activation last = spec.activations.back();
   loss_from_logits = (spec.loss == Loss::binary_crossentropy && last == Activation::sigmoid) ||
                      (spec.loss == Loss::categorical_crossentropy && last == Activation::softmax) ||
-                     (spec.loss == Loss::poisson && last == Activation::exp);
+                     (spec.loss == Loss::poisson && last == Activation::exp) ||
+                     spec.loss == Loss::binary_log_loss || spec.loss == Loss::log_loss ||
+                     spec.loss == Loss::poisson_deviance;
   ld_input = leading_dimension(spec.sizes[0], element_bytes);
   for (size_t l = 0; l + 1 < spec.sizes.size(); ++l) {
     Layer layer;

@@ -18,6 +18,12 @@ void Totals::add(const Totals& o) {
   correct += o.correct;
   squared_error += o.squared_error;
   absolute_error += o.absolute_error;
+  penalty += o.penalty;
+}
+
+void Totals::scale(double factor) {
+  for (double* value : {&loss, &weight, &correct, &squared_error, &absolute_error, &penalty})
+    *value *= factor;
 }
 
 template <class T>
@@ -226,6 +232,7 @@ void Network<T>::loss(Range rows, bool want_metrics, const Workspace<T>& ws) con
   r.rows = rows.size();
   r.cols = layer.n_out;
   r.ld = r.ld_target = layer.ld;
+  r.slopes = spec.slopes<T>();
   if (spec.loss == Loss::poisson && layout.loss_from_logits)
     kernels.poisson_from_logits(r);
   else

@@ -12,8 +12,9 @@ namespace mlpfast {
 
 // Sums over rows, weighted; the order is that of TOTALS in base.py.
 struct Totals {
-  double loss = 0, weight = 0, correct = 0, squared_error = 0, absolute_error = 0;
+  double loss = 0, weight = 0, correct = 0, squared_error = 0, absolute_error = 0, penalty = 0;
   void add(const Totals& o);
+  void scale(double factor);
 };
 
 // Where the units of a block of rows lie, row-major or tiled; see Gemm.

@@ -20,6 +20,10 @@ class Optimizer {
   // Whether a step is w += rate * g and nothing else, so that the rate can be folded into the
   // deltas and the product of the backward pass can add to w directly.
   bool is_scaled_sum(double l2) const { return kind() == Update::scaled_sum && l2 == 0; }
+  // Whether the gradient is clipped before it moves anything: see ClippedUpdate.
+  bool clips() const { return spec_.clip_norm > 0 || spec_.clip_value > 0; }
+  double clip_norm() const { return spec_.clip_norm; }
+  double clip_value() const { return spec_.clip_value; }
   Update kind() const {
     switch (spec_.rule) {
       case Rule::sgd:
@@ -39,17 +43,22 @@ class Optimizer {
     s.decay = T(1);
     s.rate = T(-lr);
     switch (kind()) {
-      case Update::momentum:
+      case Update::momentum: {
         s.beta_1 = T(spec_.momentum);
-        s.rate = T(spec_.nesterov ? -lr * spec_.momentum : -lr);
+        // The learning rate is in the step that m makes, or in what m gathers.
+        const double step = spec_.scaled_velocity ? 1.0 : -lr;
+        s.gain = T(spec_.scaled_velocity ? -lr : 1.0);
+        s.rate = T(spec_.nesterov ? step * spec_.momentum : step);
         s.rate_g = T(spec_.nesterov ? -lr : 0.0);
         break;
+      }
       case Update::adam: {
         // The bias corrections of m and v, folded into the rate and epsilon.
         raise_powers(t);
         const double root = std::sqrt(1 - power_2_);
         s.rate = T(-lr * root / (1 - power_1_));
-        s.epsilon = std::max(T(spec_.epsilon * root), std::numeric_limits<T>::min());
+        s.epsilon = std::max(T(spec_.epsilon_hat ? spec_.epsilon : spec_.epsilon * root),
+                             std::numeric_limits<T>::min());
         s.decay = T(1 - lr * spec_.weight_decay);
         s.beta_1 = T(spec_.beta_1);
         s.beta_2 = T(spec_.beta_2);

@@ -25,6 +25,7 @@ struct RunArgs {
   const double* learning_rates = nullptr;
   ptrdiff_t epochs = 0, batch_size = 1;
   double l2 = 0;
+  bool l2_per_row = false, heed_nonfinite = true;  // see Trainer.run in base.py
   bool want_metrics = false;
   int threads = 1;
   Poll poll;

@@ -37,6 +37,7 @@ Trainer<T>::Trainer(std::shared_ptr<const Network<T>> net, const OptimizerSpec& 
   const ptrdiff_t m = optimizer_.has_m() ? arena_.reserve_array<T>(n) : -1;
   const ptrdiff_t v = optimizer_.has_v() ? arena_.reserve_array<T>(n) : -1;
   arena_.commit();
+  if (optimizer_.clips()) clipped_ = std::make_unique<ClippedUpdate<T>>(*net_);
   state_ = {arena_.at<T>(w), m < 0 ? nullptr : arena_.at<T>(m), v < 0 ? nullptr : arena_.at<T>(v)};
 }
 
@@ -45,7 +46,9 @@ RunResult Trainer<T>::run(const RunArgs<T>& args, T* flat) {
   const Occupied occupied(busy_);
   const Layout& layout = net_->layout;
   const ptrdiff_t rows = std::min(args.batch_size, args.data.n);
-  if (TinyPlan<T>::suits(*net_, rows)) {
+  // The plan of the smallest nets has the plain rules alone.
+  const bool plain = !clipped_ && !args.l2_per_row && args.heed_nonfinite;
+  if (plain && TinyPlan<T>::suits(*net_, rows)) {
     plan_ = nullptr;
     if (!tiny_ || !tiny_->fits(rows))
       tiny_ = std::make_unique<TinyPlan<T>>(*net_, rows, &optimizer_);
@@ -53,7 +56,7 @@ RunResult Trainer<T>::run(const RunArgs<T>& args, T* flat) {
     tiny_ = nullptr;
     const bool repeats = !args.orders && rows == args.data.n;
     if (!plan_ || !plan_->fits(rows, args.threads) || repeats != repeats_)
-      plan_ = make_plan(*net_, rows, args.threads, true, repeats);
+      plan_ = make_plan(*net_, rows, args.threads, !clipped_, repeats);
     repeats_ = repeats;
   }
 
@@ -63,12 +66,18 @@ RunResult Trainer<T>::run(const RunArgs<T>& args, T* flat) {
   const int64_t steps_before = steps_;
   std::vector<T> before;
   pack(layout, flat, state_.w);
-  saved_ = args.epochs > 1 && layout.n_params > kSmallNet ? flat : nullptr;
-  if (args.epochs > 1 && !saved_)
-    before.assign(state_.w, state_.w + arena_.size() / ptrdiff_t(sizeof(T)));
+  const bool returns = args.epochs > 1 && args.heed_nonfinite;
+  saved_ = returns && layout.n_params > kSmallNet ? flat : nullptr;
+  if (returns && !saved_) before.assign(state_.w, state_.w + arena_.size() / ptrdiff_t(sizeof(T)));
 
+  if (args.l2_per_row && args.l2 != 0) {
+    if (!squares_) squares_ = std::make_unique<WeightSquares<T>>(*net_);
+  } else {
+    squares_ = nullptr;
+  }
   RunResult result = run_epochs(args, args.epochs);
-  bool finite = result.status != Status::diverged && all_finite(state_.w, layout.packed_size);
+  const bool finite = !args.heed_nonfinite || (result.status != Status::diverged &&
+                                               all_finite(state_.w, layout.packed_size));
   if (result.status == Status::bad_input) return result;
   if (finite) {
     unpack(layout, state_.w, flat);
@@ -123,9 +132,11 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
     Totals sum;
     for (ptrdiff_t first = 0; first < n; first += args.batch_size) {
       const ptrdiff_t rows = std::min(args.batch_size, n - first);
-      optimizer.begin_step(++t, lr, args.l2);
       Step<T> step;
       step.batch = {&args.data, order, first, rows};
+      step.l2 = args.l2;
+      if (args.l2_per_row) step.l2 *= step.batch.scale(net_->spec.mean);
+      optimizer.begin_step(++t, lr, step.l2);
       if (first + rows < n)
         step.next = {&args.data, order, first + rows, std::min(args.batch_size, n - first - rows)};
       else if (e + 1 < epochs)
@@ -133,18 +144,27 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
                      std::min(args.batch_size, n)};
       step.announced = e > 0 || first > 0;
       step.state = state_;
-      step.optimizer = &optimizer;
+      step.optimizer = clipped_ ? nullptr : &optimizer;
       step.lr = lr;
-      step.l2 = args.l2;
       step.want_metrics = args.want_metrics;
+      // Nobody moves a weight in a step before all have come this far.
+      if (squares_) squares_->add_up(team, state_.w);
       plan_->step(team, step);
+      if (clipped_) {
+        team.sync();  // all of the gradient is there
+        clipped_->run(team, step, optimizer, plan_->gradient());
+      }
       if (leads) {
         steps_ = t;
-        sum.add(plan_->totals());
+        Totals totals = plan_->totals();
+        if (squares_) totals.penalty = 0.5 * args.l2 * squares_->sum();
+        if (args.l2_per_row && net_->spec.mean && totals.weight != 0)
+          totals.scale(double(rows) / totals.weight);
+        sum.add(totals);
         if (plan_->bad_row() >= 0) {
           result.status = Status::bad_input;
           result.bad_row = plan_->bad_row();
-        } else if (!std::isfinite(plan_->totals().loss)) {
+        } else if (args.heed_nonfinite && !std::isfinite(totals.loss)) {
           result.status = Status::diverged;
         } else if (watch.must_stop(1) && !(e + 1 == epochs && first + rows == n)) {
           result.status = Status::interrupted;

@@ -4,9 +4,11 @@
 #include <atomic>
 #include <memory>
 
+#include "clipped_update.hpp"
 #include "plan.hpp"
 #include "run.hpp"
 #include "tiny_plan.hpp"
+#include "weight_squares.hpp"
 
 namespace mlpfast {
 
@@ -33,6 +35,8 @@ class Trainer {
 
   std::shared_ptr<const Network<T>> net_;
   Optimizer<T> optimizer_;
+  std::unique_ptr<ClippedUpdate<T>> clipped_;  // or null
+  std::unique_ptr<WeightSquares<T>> squares_;  // where the l2 term is reported, else null
   Arena arena_;
   State<T> state_;
   int64_t steps_ = 0;

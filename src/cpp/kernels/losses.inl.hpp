@@ -1,7 +1,6 @@
 // Losses: the loss of every row, and its delta times the row's factor; and the other figures that
 // monitors want. Formulas as in numpy.py.
 
-constexpr double kHuberDelta = 1.0;
 constexpr double kPoissonEpsilon = 1e-7;
 
 // Each gives, for one vector of a row, the summands of the loss and the gradient, both before the
@@ -9,7 +8,7 @@ constexpr double kPoissonEpsilon = 1e-7;
 struct Mse {
   static constexpr bool mean = true;
   template <class V>
-  static void at(V, V a, V t, V& loss, V& grad) {
+  static void at(V, V a, V t, const Slopes<V>&, V& loss, V& grad) {
     const V e = a - t;
     loss = e * e;
     grad = e + e;
@@ -18,7 +17,7 @@ struct Mse {
 struct SquaredError {
   static constexpr bool mean = false;
   template <class V>
-  static void at(V, V a, V t, V& loss, V& grad) {
+  static void at(V, V a, V t, const Slopes<V>&, V& loss, V& grad) {
     grad = a - t;
     loss = grad * grad * V::set(typename V::T(0.5));
   }
@@ -26,7 +25,7 @@ struct SquaredError {
 struct Mae {
   static constexpr bool mean = true;
   template <class V>
-  static void at(V, V a, V t, V& loss, V& grad) {
+  static void at(V, V a, V t, const Slopes<V>&, V& loss, V& grad) {
     const V e = a - t;
     loss = abs(e);
     grad = V::select(less(V::set(0), loss), copysign(V::set(1), e), e);
@@ -35,18 +34,26 @@ struct Mae {
 struct Huber {
   static constexpr bool mean = true;
   template <class V>
-  static void at(V, V a, V t, V& loss, V& grad) {
-    using T = typename V::T;
+  static void at(V, V a, V t, const Slopes<V>& slopes, V& loss, V& grad) {
     const V e = a - t;
-    grad = max(V::set(T(-kHuberDelta)), min(V::set(T(kHuberDelta)), e));
+    grad = max(slopes.low, min(slopes.high, e));
     // 1/2 e^2 inside, delta |e| - 1/2 delta^2 outside, in one expression
-    loss = grad * (e - grad * V::set(T(0.5)));
+    loss = grad * (e - grad * V::set(typename V::T(0.5)));
+  }
+};
+struct Quantile {
+  static constexpr bool mean = true;
+  template <class V>
+  static void at(V, V a, V t, const Slopes<V>& slopes, V& loss, V& grad) {
+    const V e = a - t, zero = V::set(0);
+    grad = V::select(less(e, zero), slopes.low, V::select(less(zero, e), slopes.high, e));
+    loss = grad * e;
   }
 };
 struct BinaryCrossentropy {
   static constexpr bool mean = true;
   template <class V>
-  static void at(V z, V a, V t, V& loss, V& grad) {
+  static void at(V z, V a, V t, const Slopes<V>&, V& loss, V& grad) {
     loss = max(V::set(0), z) - z * t + log1p_of_fraction(exp(V::set(0) - abs(z)));
     grad = a - t;
   }
@@ -54,7 +61,7 @@ struct BinaryCrossentropy {
 struct Poisson {
   static constexpr bool mean = true;
   template <class V>
-  static void at(V, V a, V t, V& loss, V& grad) {
+  static void at(V, V a, V t, const Slopes<V>&, V& loss, V& grad) {
     const V safe = a + V::set(typename V::T(kPoissonEpsilon));
     loss = a - t * log(safe);
     grad = V::set(1) - t / safe;
@@ -63,16 +70,49 @@ struct Poisson {
 struct PoissonFromLogits {
   static constexpr bool mean = true;
   template <class V>
-  static void at(V z, V a, V t, V& loss, V& grad) {
+  static void at(V z, V a, V t, const Slopes<V>&, V& loss, V& grad) {
     loss = a - t * z;
     grad = a - t;
   }
 };
 
+// -log p as if p were clipped to within the resolution of T of 0 and 1.
+template <class V>
+inline V clipped_log(V miss) {
+  using C = MathConstants<typename V::T>;
+  return max(V::set(C::resolution), min(V::set(C::log_resolution), miss));  // NaN stays
+}
+
+struct BinaryLogLoss {
+  static constexpr bool mean = false;
+  template <class V>
+  static void at(V z, V a, V t, const Slopes<V>&, V& loss, V& grad) {
+    const V zero = V::set(0), rest = log1p_of_fraction(exp(zero - abs(z)));
+    const V miss = max(zero, zero - z) + rest, alarm = max(zero, z) + rest;
+    loss = t * clipped_log(miss) + (V::set(1) - t) * clipped_log(alarm);
+    grad = a - t;
+  }
+};
+struct PoissonDeviance {
+  static constexpr bool mean = false;
+  template <class V>
+  static void at(V z, V a, V t, const Slopes<V>&, V& loss, V& grad) {
+    const V zero = V::set(0);
+    loss = V::select(less(zero, t), t * log(t), zero) - t + a - t * z;
+    grad = a - t;
+  }
+};
+
+template <class V>
+inline Slopes<V> vectors_of(const Slopes<typename V::T>& s) {
+  return {V::set(s.low), V::set(s.high)};
+}
+
 template <class V, class Loss>
 void elementwise_loss(const LossRows<typename V::T>& r) {
   using T = typename V::T;
   const T share = Loss::mean ? T(1) / T(r.cols) : T(1);
+  const Slopes<V> slopes = vectors_of<V>(r.slopes);
   for (ptrdiff_t i = 0; i < r.rows; ++i) {
     const T* z = r.z + i * r.ld;
     const T* a = r.a + i * r.ld;
@@ -82,7 +122,7 @@ void elementwise_loss(const LossRows<typename V::T>& r) {
     for (ptrdiff_t j = 0; j < r.cols; j += V::lanes) {
       const auto in = V::first(lanes_left<V>(r.cols, j));
       V loss, grad;
-      Loss::template at<V>(V::load(z + j), V::load(a + j), V::load(target + j), loss, grad);
+      Loss::template at<V>(V::load(z + j), V::load(a + j), V::load(target + j), slopes, loss, grad);
       total = total + V::select(in, loss, V::set(0));
       if (r.row_scale) V::select(in, grad * factor, V::set(0)).store(r.delta + i * r.ld + j);
     }
@@ -92,14 +132,15 @@ void elementwise_loss(const LossRows<typename V::T>& r) {
 
 // -sum t log p with p = softmax(z), delta = p sum(t) - t. With the largest logit m, whose p is
 // 1 / sum exp(z - m): log p = z - m + log p_m. So no exp is needed, and one log for many rows.
-template <class V>
+// `clipped` is for log_loss.
+template <class V, bool clipped = false>
 void categorical_crossentropy(const LossRows<typename V::T>& r) {
   using T = typename V::T;
   constexpr ptrdiff_t block = 2 * V::lanes;
   const V lowest = V::set(-MathConstants<T>::infinity);
   for (ptrdiff_t begin = 0; begin < r.rows; begin += block) {
     const ptrdiff_t count = r.rows - begin < block ? r.rows - begin : block;
-    T largest_p[block], sum_t[block], shifted[block];
+    T largest_p[block], largest_z[block], sum_t[block], shifted[block];
     for (ptrdiff_t i = 0; i < block; ++i) largest_p[i] = sum_t[i] = shifted[i] = T(1);
     for (ptrdiff_t i = 0; i < count; ++i) {
       const ptrdiff_t row = begin + i;
@@ -121,6 +162,7 @@ void categorical_crossentropy(const LossRows<typename V::T>& r) {
         targets = targets + V::select(in, t, V::set(0));
       }
       largest_p[i] = largest(top_a);
+      largest_z[i] = largest(top_z);
       sum_t[i] = sum(targets);
       shifted[i] = sum(weighted);
       if (!r.row_scale) continue;
@@ -133,7 +175,22 @@ void categorical_crossentropy(const LossRows<typename V::T>& r) {
     }
     for (ptrdiff_t i = 0; i < block; i += V::lanes) {
       const V log_p = log(V::load(largest_p + i));
-      (V::load(shifted + i) - V::load(sum_t + i) * log_p).store(shifted + i);
+      if (clipped)
+        log_p.store(largest_p + i);
+      else
+        (V::load(shifted + i) - V::load(sum_t + i) * log_p).store(shifted + i);
+    }
+    for (ptrdiff_t i = 0; clipped && i < count; ++i) {
+      const T* z = r.z + (begin + i) * r.ld;
+      const T* target = r.target + (begin + i) * r.ld_target;
+      const V log_total = V::set(largest_z[i] - largest_p[i]);
+      V total = V::set(0);
+      for (ptrdiff_t j = 0; j < r.cols; j += V::lanes) {
+        const auto in = V::first(lanes_left<V>(r.cols, j));
+        const V loss = V::load(target + j) * clipped_log(log_total - V::load(z + j));
+        total = total + V::select(in, loss, V::set(0));
+      }
+      shifted[i] = sum(total);
     }
     for (ptrdiff_t i = 0; i < count; ++i) r.row_loss[begin + i] = double(shifted[i]);
   }

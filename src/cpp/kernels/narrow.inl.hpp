@@ -206,6 +206,7 @@ template <class V, class Loss>
 double unit_loss(const UnitLoss<typename V::T>& r) {
   using T = typename V::T;
   const V share = V::set(Loss::mean ? T(1) / T(r.cols) : T(1));
+  const Slopes<V> slopes = vectors_of<V>(r.slopes);
   V sum_loss = V::set(0);
   for (ptrdiff_t i = 0; i < r.rows; i += V::lanes) {
     const auto in = rows_in<V>(r, i);
@@ -215,8 +216,8 @@ double unit_loss(const UnitLoss<typename V::T>& r) {
     for (ptrdiff_t j = 0; j < r.cols; ++j) {
       const ptrdiff_t at = j * r.ld + i;
       V loss, grad;
-      Loss::template at<V>(V::load(r.z + at), V::load(r.a + at), V::load(r.target + at), loss,
-                           grad);
+      Loss::template at<V>(V::load(r.z + at), V::load(r.a + at), V::load(r.target + at), slopes,
+                           loss, grad);
       total = total + loss;
       V::select(in, grad * factor, V::set(0)).store(r.delta + at);
     }
@@ -264,7 +265,7 @@ void unit_softmax_derive(const typename V::T* a, typename V::T* grad, ptrdiff_t 
 }
 
 // As categorical_crossentropy, and the outputs as well.
-template <class V>
+template <class V, bool clipped = false>
 double unit_categorical_crossentropy(const UnitLoss<typename V::T>& r) {
   V sum_loss = V::set(0);
   for (ptrdiff_t i = 0; i < r.rows; i += V::lanes) {
@@ -277,7 +278,8 @@ double unit_categorical_crossentropy(const UnitLoss<typename V::T>& r) {
     V loss = V::set(0), targets = V::set(0);
     for (ptrdiff_t j = 0; j < r.cols; ++j) {
       const V t = V::load(r.target + j * r.ld + i);
-      loss = loss - t * (V::load(r.z + j * r.ld + i) - most - log_total);
+      const V miss = log_total - (V::load(r.z + j * r.ld + i) - most);
+      loss = loss + t * (clipped ? clipped_log(miss) : miss);
       targets = targets + t;
     }
     for (ptrdiff_t j = 0; j < r.cols; ++j) {

@@ -26,6 +26,9 @@ struct MathConstants<float> {
                                          -0.878891658f, 0.522710902f,  0.0732084742f,
                                          -0.289279236f, 0.0169171029f, 0.113569438f};
   static constexpr float infinity = std::numeric_limits<float>::infinity();
+  // The least x with 1 + x > 1, and minus its logarithm.
+  static constexpr float resolution = std::numeric_limits<float>::epsilon();
+  static constexpr float log_resolution = 15.9423851528787f;
 };
 
 template <>
@@ -50,6 +53,8 @@ struct MathConstants<double> {
       0.00327778686370121334, -0.0408839194803398383, -0.0158052453579030656, 0.0184258917156727338,
       0.0128191484293163651};
   static constexpr double infinity = std::numeric_limits<double>::infinity();
+  static constexpr double resolution = std::numeric_limits<double>::epsilon();
+  static constexpr double log_resolution = 36.0436533891171560897;
 };
 
 // Coefficients in pairs, then pairs of pairs: more products than Horner's rule, but few in a row.

@@ -76,7 +76,8 @@ from mlpfast.backends._numba_vectors import (
     root,
     store,
 )
-from mlpfast.spec import HUBER_DELTA, LOSSES, POISSON_EPSILON
+from mlpfast.backends.base import TOTALS
+from mlpfast.spec import LOSSES, POISSON_EPSILON
 
 # Columns of the table of a net. A_AT, Z_AT are the first of a layer's rows of `ld` numbers in a
 # block (Z_AT is -1 where z is not kept), D_AT the place of its delta in a row of all deltas, D_LD
@@ -94,20 +95,35 @@ ROWS, LD, X_AT, X_SIZE, T_AT, WEIGHT_AT, WORK_AT, WORK_SIZE = range(8)
 DELTA_AT, DELTA_SIZE, BY_ROW_AT, OWN_AT, OWN_SIZE, LINE_LD, SLAB_AT = range(8, 15)
 SLAB_SIZE, FLAT_AT, PACK_AT, PARTIAL_AT, PARTIAL_SIZE, CHUNK, LAYERS = range(15, 22)
 
-MSE, SQUARED_ERROR, MAE, HUBER, BINARY, CATEGORICAL, POISSON = (
+MSE, SQUARED_ERROR, MAE, HUBER, QUANTILE, BINARY, CATEGORICAL, POISSON = (
     LOSSES.index(name)
     for name in (
-        *("mse", "squared_error", "mae", "huber"),
+        *("mse", "squared_error", "mae", "huber", "quantile"),
         *("binary_crossentropy", "categorical_crossentropy", "poisson"),
     )
+)
+BINARY_LOG, LOG, DEVIANCE = (
+    LOSSES.index(name) for name in ("binary_log_loss", "log_loss", "poisson_deviance")
 )
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
 SGD, ADAM, ADAMW, RMSPROP = range(4)
 
+# Forms of a rule: Nesterov's look-ahead, a velocity that holds the learning rate, and an epsilon
+# that is added before the bias is corrected.
+PLAIN, NESTEROV, SCALED, SCALED_NESTEROV, HAT = range(5)
+
+# Columns of the history of a run.
+FIGURES = len(TOTALS)
+PENALTY = TOTALS.index("penalty")
+
 OK, INTERRUPTED, DIVERGED = range(3)
 
 # Entries of the constants of a training run, which come in float64 and in the net's dtype.
-MOMENTUM, BETA_1, REST_1, BETA_2, REST_2, EPSILON, DECAY, L2 = range(8)
+MOMENTUM, BETA_1, REST_1, BETA_2, REST_2, EPSILON, DECAY, L2, CLIP_NORM, CLIP_VALUE = range(10)
+CONSTANTS = 10
+
+# Parameters of a chunk of a gradient that is clipped; of its squares there is a sum for each.
+CLIPPED = 2048
 
 # ---------------------------------------------------------------------------- the net
 # `places` is the table of a `numba.Layout`; `at` the place of a block's work space, r the first of
@@ -170,15 +186,23 @@ def _retreat(net, i, params, mem, places, at, i0, i1, r, n):
 
 
 @jit
+def _clipped_log(mem, miss):
+    """-log p as if p were clipped to within the resolution of mem's dtype of 0 and 1."""
+    low = 1.1920928955078125e-07 if is_single(mem) else 2.220446049250313e-16
+    high = 15.942385152878742 if is_single(mem) else 36.04365338911715
+    return low if miss < low else high if miss > high else miss
+
+
+@jit
 def _loss(loss, m, mem, a_at, z_at, t_at, delta_at, ld, n, rows, total, factor, spare_at):
     """Add to total (n,) the loss of n rows; write factor times its gradient to delta (m, n).
 
     The gradient is that by the outputs, or by z for a loss that is computed from the logits.
     """
     not_inlined()
-    code, from_logits, _ = loss
+    code, from_logits, _, parameter = loss
     step = lanes(mem)
-    if code == CATEGORICAL:
+    if code in (CATEGORICAL, LOG):
         for r in range(0, n, step):
             largest = load(mem, z_at + r)
             for j in range(1, m):
@@ -197,13 +221,32 @@ def _loss(loss, m, mem, a_at, z_at, t_at, delta_at, ld, n, rows, total, factor, 
         for j in range(m):
             a, z, t, d = a_at + j * ld, z_at + j * ld, t_at + j * ld, delta_at + j * ld
             for r in range(rows):
-                log_p = (mem[z + r] - mem[spare_at + r]) - mem[spare_at + n + r]
-                total[r] -= np.float64(mem[t + r]) * log_p
+                miss = mem[spare_at + n + r] - (mem[z + r] - mem[spare_at + r])
+                if code == LOG:
+                    miss = _clipped_log(mem, miss)
+                total[r] += np.float64(mem[t + r]) * miss
                 mem[d + r] = (mem[a + r] * mem[spare_at + 2 * n + r] - mem[t + r]) * factor[r]
         return
     for j in range(m):
         a, z, t, d = a_at + j * ld, z_at + j * ld, t_at + j * ld, delta_at + j * ld
-        if from_logits:
+        if code >= BINARY_LOG:
+            if code == BINARY_LOG:
+                for r in range(0, n, step):
+                    size = absolute(load(mem, z + r))
+                    store(mem, spare_at + r, log1p(exp(size * -1.0)))
+                for r in range(rows):
+                    v, rest = np.float64(mem[z + r]), np.float64(mem[spare_at + r])
+                    miss = _clipped_log(mem, (-v if v < 0.0 else 0.0) + rest)
+                    alarm = _clipped_log(mem, (0.0 if v < 0.0 else v) + rest)
+                    total[r] += mem[t + r] * miss + (1.0 - mem[t + r]) * alarm
+            else:
+                for r in range(rows):
+                    wanted = np.float64(mem[t + r])
+                    lost = wanted * math.log(wanted) if wanted > 0.0 else 0.0
+                    total[r] += lost - wanted + mem[a + r] - wanted * mem[z + r]
+            for r in range(rows):
+                mem[d + r] = (mem[a + r] - mem[t + r]) * factor[r]
+        elif from_logits:
             if code == BINARY:
                 for r in range(0, n, step):
                     size = absolute(load(mem, z + r))
@@ -236,9 +279,15 @@ def _loss(loss, m, mem, a_at, z_at, t_at, delta_at, ld, n, rows, total, factor, 
         elif code == HUBER:
             for r in range(rows):
                 e = np.float64(mem[a + r]) - mem[t + r]
-                inside = min(max(e, -HUBER_DELTA), HUBER_DELTA)
+                inside = min(max(e, -parameter), parameter)
                 total[r] += inside * (e - 0.5 * inside) / m
                 mem[d + r] = inside / m * factor[r]
+        elif code == QUANTILE:
+            for r in range(rows):
+                e = np.float64(mem[a + r]) - mem[t + r]
+                slope = 1.0 - parameter if e > 0.0 else -parameter if e < 0.0 else e
+                total[r] += slope * e / m
+                mem[d + r] = slope / m * factor[r]
         else:
             for r in range(rows):
                 safe = np.float64(mem[a + r]) + POISSON_EPSILON
@@ -320,27 +369,34 @@ def _score(net, loss, judged, mem, places, x_at, at, r, rows, scale, own, double
 
 
 @jit
-def _rates(rule, step, lr, constants, w):
+def _rates(rule, form, step, lr, constants, w):
     """Return the learning rate, epsilon and factor of the weights of this step."""
     if rule in (ADAM, ADAMW):
         # The bias corrections of m and v, folded into two scalars.
         root = math.sqrt(1.0 - constants[BETA_2] ** step)
         rate = lr * root / (1.0 - constants[BETA_1] ** step)
         shrink = 1.0 - lr * constants[DECAY] if rule == ADAMW else 1.0
-        return real(w, rate), real(w, constants[EPSILON] * root), real(w, shrink)
+        epsilon = constants[EPSILON] * (1.0 if form == HAT else root)
+        return real(w, rate), real(w, epsilon), real(w, shrink)
     return real(w, lr), real(w, constants[EPSILON]), real(w, 1.0)
 
 
 @jit
-def _move(rule, nesterov, rates, c, w, g, m, v, i):
+def _move(rule, form, rates, c, w, g, m, v, i):
     """Move a vector of weights, from w[i] on, by gradient g; m and v are the moments."""
     gi, wi = load(g, i), load(w, i)
     rate, momentum = filled(w, rates[0]), filled(w, c[MOMENTUM])
     if rule == SGD:
         if c[MOMENTUM] != 0:
+            if form >= SCALED:
+                gi = gi * (rate * -1.0)
             mi = fused(momentum, load(m, i), gi)
             store(m, i, mi)
-            gi = fused(momentum, mi, gi) if nesterov else mi
+            ahead = form in (NESTEROV, SCALED_NESTEROV)
+            gi = fused(momentum, mi, gi) if ahead else mi
+            if form >= SCALED:
+                store(w, i, wi + gi)
+                return
         store(w, i, wi - rate * gi)
         return
     vi = fused(filled(w, c[BETA_2]), load(v, i), (gi * gi) * c[REST_2])
@@ -358,13 +414,13 @@ def _move(rule, nesterov, rates, c, w, g, m, v, i):
 
 
 @jit
-def _update(rule, nesterov, rates, c, w, g, m, v, count, spare):
+def _update(rule, form, rates, c, w, g, m, v, count, spare):
     """Move `count` weights; spare (4 vectors) is scratch space."""
     not_inlined()
     step = lanes(w)
     whole = count // step * step
     for i in range(0, whole, step):
-        _move(rule, nesterov, rates, c, w, g, m, v, i)
+        _move(rule, form, rates, c, w, g, m, v, i)
     rest = count - whole
     if rest:  # in a vector of their own, so that no weight's bits depend on where it comes
         a, b = place(spare, step), place(spare, 2 * step)
@@ -372,7 +428,7 @@ def _update(rule, nesterov, rates, c, w, g, m, v, count, spare):
         for i in range(rest):
             spare[i], a[i] = w[whole + i], g[whole + i]
             b[i], d[i] = m[whole + i], v[whole + i]
-        _move(rule, nesterov, rates, c, spare, a, b, d, 0)
+        _move(rule, form, rates, c, spare, a, b, d, 0)
         for i in range(rest):
             w[whole + i], m[whole + i], v[whole + i] = spare[i], b[i], d[i]
 
@@ -381,15 +437,66 @@ def _update(rule, nesterov, rates, c, w, g, m, v, count, spare):
 def _apply(optimizer, rates, c, at, count, decayed, mem, g_at, state):
     """Make one update of `count` parameters from `at` on; a rule of -1 keeps the gradient."""
     params, m, v, grad, spare = state
-    g = place(mem, g_at)
-    if optimizer[0] < 0:
-        copy(span(g, 0, count), span(grad, at, count))
-        return
-    w, m, v = place(params, at), place(m, at), place(v, at)
+    g, w = place(mem, g_at), place(params, at)
     if decayed and c[L2] != 0:
         for i in range(count):
             g[i] += c[L2] * w[i]
+    if optimizer[0] < 0:
+        copy(span(g, 0, count), span(grad, at, count))
+        return
+    m, v = place(m, at), place(v, at)
     _update(optimizer[0], optimizer[1], rates, c, w, g, m, v, count, spare)
+
+
+@jit
+def _clipped_update(optimizer, rates, c, constants, count, state, squares, sync, tid, team):
+    """Clip the gradient of all `count` parameters, which is in the state, and make an update."""
+    not_inlined()
+    params, m, v, grad, spare = state
+    chunks = (count + CLIPPED - 1) // CLIPPED
+    first, end = share(chunks, 1, tid, team)
+    factor = real(params, 1.0)
+    if constants[CLIP_NORM] > 0.0:
+        for chunk in range(first, end):
+            squares[chunk] = _square_sum(grad, chunk * CLIPPED, min(count, (chunk + 1) * CLIPPED))
+        barrier(sync, team)
+        total = 0.0
+        for chunk in range(chunks):
+            total += squares[chunk]
+        norm = math.sqrt(total)
+        if not norm <= constants[CLIP_NORM]:  # NaN where the norm is
+            factor = real(params, constants[CLIP_NORM] / norm)
+    limit = c[CLIP_VALUE]
+    for chunk in range(first, end):
+        at = chunk * CLIPPED
+        here = min(CLIPPED, count - at)
+        g = span(grad, at, here)
+        if factor != 1.0:
+            for i in range(here):
+                g[i] *= factor
+        if limit > 0.0:
+            for i in range(here):
+                g[i] = limit if g[i] > limit else -limit if g[i] < -limit else g[i]
+        w, moments = place(params, at), (place(m, at), place(v, at))
+        gradient = place(grad, at)
+        _update(optimizer[0], optimizer[1], rates, c, w, gradient, *moments, here, spare)
+
+
+@jit
+def _square_sum(g, first, end):
+    """Sum of the squares of g[first:end], in double."""
+    a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    i = first
+    while i + 4 <= end:
+        a += np.float64(g[i]) * np.float64(g[i])
+        b += np.float64(g[i + 1]) * np.float64(g[i + 1])
+        c += np.float64(g[i + 2]) * np.float64(g[i + 2])
+        d += np.float64(g[i + 3]) * np.float64(g[i + 3])
+        i += 4
+    while i < end:
+        a += np.float64(g[i]) * np.float64(g[i])
+        i += 1
+    return (a + b) + (c + d)
 
 
 @jit
@@ -741,21 +848,24 @@ def run(
     orders,
     lrs,
     batch_size,
-    judged,
+    modes,
     stop,
     mem,
     places,
     doubles,
     sums,
+    squares,
     constants,
     c,
     history,
 ):
     """Train an epoch for each of lrs; return (rows of history, status, steps).
 
-    loss = (code, whether from logits, whether the mean is taken); optimizer = (rule, nesterov),
-    a rule of -1 only computes the first gradient; state = (params, m, v, grad); x, y: see `gather`.
+    loss = (code, whether from logits, whether the mean is taken, parameter); optimizer = (rule,
+    form), a rule of -1 only computes the first gradient; state = (params, m, v, grad); x, y:
+    see `gather`; modes = (want_metrics, l2_per_row, heed_nonfinite) of `Trainer.run`.
     """
+    judged, l2_per_row, heeds = modes
     net, mem, places = place(net, 0), place(mem, 0), place(places, 0)
     doubles, sums, sync = place(doubles, 0), place(sums, 0), place(sync, 0)
     # Pointers instead of arrays throughout: an array that is kept anywhere counts its references,
@@ -766,6 +876,10 @@ def run(
     state = (place(params, 0), place(m, 0), place(v, 0), place(grad, 0), spare)
     params, backup, history = state[0], place(backup, 0), place(history, 0)
     orders, constants, c = place(orders, 0), place(constants, 0), place(c, 0)
+    squares = place(squares, 0)
+    clips = constants[CLIP_NORM] > 0.0 or constants[CLIP_VALUE] > 0.0
+    # Where the gradient is clipped first, the usual update only keeps it.
+    first_rule = (-1, PLAIN) if clips else optimizer
     step = lanes(mem)
     own = places[OWN_AT] + tid * places[OWN_SIZE]
     doubles = place(doubles, tid * 2 * places[ROWS])
@@ -777,7 +891,7 @@ def run(
         if optimizer[0] >= 0:
             copy(span(params, p0, p1 - p0), span(backup, p0, p1 - p0))
         steps_before = steps
-        totals = place(history, epoch * 5)
+        totals = place(history, epoch * FIGURES)
         order = span(orders, 0 if in_order else epoch * n, 0 if in_order else n)
         finite = True
         for first in range(0, n, batch_size):
@@ -790,7 +904,13 @@ def run(
                 weights = np.float64(rows)
                 if y[2] != 0:
                     weights = _weight_sum(y[2], order, first, rows, mem)
-                scale = 1.0 / weights if weights > 0.0 else 0.0
+                scale = 1.0 / weights if weights != 0.0 else 0.0
+            # Nobody reads the l2 factor, or moves a weight, before all have met.
+            penalty = 0.0
+            if l2_per_row and tid == 0:
+                c[L2] = real(params, constants[L2] * scale)
+                if constants[L2] != 0.0:
+                    penalty = 0.5 * constants[L2] * _weight_squares(net, places, params)
             if narrow:
                 _narrow_gradients(
                     net,
@@ -828,18 +948,24 @@ def run(
             for g in range(groups):
                 total += sums[g * 5]
             if tid == 0:
+                by = rows * scale if l2_per_row and loss[2] else 1.0
                 for g in range(groups):
                     for q in range(5):
-                        totals[q] += sums[g * 5 + q]
-            finite = math.isfinite(total)
+                        totals[q] += sums[g * 5 + q] * by
+                totals[PENALTY] += penalty * by
+            finite = not heeds or math.isfinite(total)
             if not finite and optimizer[0] >= 0:
                 break
             steps += 1
-            rates = _rates(optimizer[0], steps, lrs[epoch], constants, params)
+            rates = _rates(optimizer[0], optimizer[1], steps, lrs[epoch], constants, params)
             if narrow:
-                _narrow_update(net, optimizer, rates, c, mem, places, rows, state, tid, team)
+                _narrow_update(net, first_rule, rates, c, mem, places, rows, state, tid, team)
             else:
-                _wide_update(net, optimizer, rates, c, mem, places, rows, state, tid, team)
+                _wide_update(net, first_rule, rates, c, mem, places, rows, state, tid, team)
+            if clips:
+                barrier(sync, team)
+                numbers = rates, c, constants
+                _clipped_update(optimizer, *numbers, whole, state, squares, sync, tid, team)
             if tid == 0 and stop[0]:
                 atomic_store(sync, STOP, 1)
             barrier(sync, team)
@@ -847,13 +973,25 @@ def run(
                 return epoch, OK, steps
             if atomic_load(sync, STOP):
                 return epoch + 1, INTERRUPTED, steps
-        if not _all_finite(span(params, p0, p1 - p0)):
+        if heeds and not _all_finite(span(params, p0, p1 - p0)):
             atomic_store(sync, BAD, 1)
         barrier(sync, team)
         if not finite or atomic_load(sync, BAD):
             copy(span(backup, p0, p1 - p0), span(params, p0, p1 - p0))
             return epoch, DIVERGED, steps_before
     return len(lrs), OK, steps
+
+
+@jit
+def _weight_squares(net, places, params):
+    """Sum of the squares of all weights, without the biases."""
+    not_inlined()
+    total = 0.0
+    for i in range(places[LAYERS]):
+        layer = place(net, i * COLUMNS)
+        begin = layer[W_AT]
+        total += _square_sum(params, begin, begin + layer[N_IN] * layer[N_OUT])
+    return total
 
 
 @jit

@@ -14,8 +14,9 @@ Array: TypeAlias = npt.NDArray[Any]
 
 #: Columns of the totals that a pass over data returns, each a sum over rows, weighted by the
 #: sample weights: the loss, the weights themselves, right answers, and the squared and absolute
-#: errors (the last two averaged over a row's outputs).
-TOTALS = ("loss", "weight", "correct", "squared_error", "absolute_error")
+#: errors (these two averaged over a row's outputs); and the l2 term of each batch, where
+#: `Trainer.run` is asked for it.
+TOTALS = ("loss", "weight", "correct", "squared_error", "absolute_error", "penalty")
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Report(NamedTuple):
 
     Attributes
     ----------
-    totals : (epochs, 5) float64
+    totals : (epochs, 6) float64
         A row for each epoch that was finished, plus one for an epoch that was interrupted after
         at least one batch; columns as in `TOTALS`.
     status : str
@@ -95,10 +96,18 @@ class Trainer(Protocol):
         l2: float,
         want_metrics: bool,
         stop: Array,
+        l2_per_row: bool = False,
+        heed_nonfinite: bool = True,
     ) -> Report:
         """Train one epoch for each learning rate and update the parameters in place.
 
         `learning_rates` is a float64 array or a list of floats.
+        With `l2_per_row`, the l2 term is added to the sum over a batch's rows that a mean then
+        divides by their weights: it is smaller the larger the batch is. The totals then have it as
+        their penalty, and each batch counts in them by the number of its rows, as if the weights
+        of each batch were scaled to a mean of 1.
+        Without `heed_nonfinite`, a run goes on whatever becomes of the loss and the parameters,
+        and never reports ``"diverged"``.
         `orders` (epochs, n) int64 is the row order of each epoch, None the natural one. `stop` is
         a (1,) uint8 array that anybody may set to 1 to end the run at the next batch.
         """
@@ -166,7 +175,7 @@ class Backend(Protocol):
         """Write the gradient (n_params,) of the reduced loss to grad and return the loss."""
 
     def evaluate(self, spec: NetSpec, params: Array, data: Data) -> Array:
-        """Return the (5,) float64 `TOTALS` of the net on data."""
+        """Return the (6,) float64 `TOTALS` of the net on data."""
 
     def trainer(self, spec: NetSpec, params: Array, optimizer: Optimizer) -> Trainer:
         """Make a trainer with empty state that updates `params` in place."""

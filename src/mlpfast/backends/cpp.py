@@ -20,7 +20,15 @@ from mlpfast.threads import num_threads
 def _network(spec: NetSpec, isa: str) -> Any:
     """Return the compiled description of a net; it holds no parameters."""
     make = _core.Network32 if spec.dtype == "float32" else _core.Network64
-    return make(spec.sizes, spec.activations, spec.loss, spec.reduction == "mean", spec.bias, isa)
+    return make(
+        spec.sizes,
+        spec.activations,
+        spec.loss,
+        spec.loss_parameter or 0.0,
+        spec.reduction == "mean",
+        spec.bias,
+        isa,
+    )
 
 
 class CppTrainer:
@@ -31,11 +39,15 @@ class CppTrainer:
         o: Any = optimizer
         hyper = {
             name: getattr(o, name)
-            for name in ("momentum", "nesterov", "beta_1", "beta_2", "epsilon", "weight_decay")
+            for name in (
+                *("momentum", "nesterov", "beta_1", "beta_2", "epsilon", "weight_decay"),
+                *("scaled_velocity", "epsilon_hat"),
+            )
             if hasattr(o, name)
         }
         if o.name == "rmsprop":
             hyper["beta_2"] = o.rho
+        hyper |= {"clip_norm": o.clip_norm or 0.0, "clip_value": o.clip_value or 0.0}
         make = _core.Trainer32 if spec.dtype == "float32" else _core.Trainer64
         self._has_moments = o.name != "sgd" or o.momentum > 0
         self._trainer = make(_network(spec, isa), o.name, **hyper)
@@ -63,6 +75,8 @@ class CppTrainer:
         l2: float,
         want_metrics: bool,
         stop: Array,
+        l2_per_row: bool = False,
+        heed_nonfinite: bool = True,
     ) -> Report:
         totals, status, row = self._trainer.run(
             self._params,
@@ -74,6 +88,8 @@ class CppTrainer:
             np.asarray(learning_rates, np.float64),
             min(batch_size, len(data)),
             l2,
+            l2_per_row,
+            heed_nonfinite,
             want_metrics,
             num_threads(),
             stop,

@@ -68,7 +68,7 @@ class Plan:
     ----------
     table : (n_layers, k.COLUMNS) int64
         A row a layer; columns as in `_numba_kernels`.
-    loss : (code, from_logits, mean)
+    loss : (code, from_logits, mean, parameter)
     units, widest, deltas, gradient : int
         Rows that a block needs for outputs and kept z; the most units of a layer but the inputs,
         in whole vectors; numbers that a row needs for the deltas of all layers; numbers of a
@@ -76,7 +76,7 @@ class Plan:
     """
 
     table: Array
-    loss: tuple[int, bool, bool]
+    loss: tuple[int, bool, bool, float]
     units: int
     widest: int
     deltas: int
@@ -105,7 +105,8 @@ def plan_of(spec: NetSpec) -> Plan:
         units += padded * (2 if keep else 1)
         deltas += _odd(n_out, lanes)
         gradient += (n_in + 1) * padded
-    loss = (LOSSES.index(spec.loss), spec.loss_from_logits, spec.reduction == "mean")
+    parameter = spec.loss_parameter or 0.0
+    loss = (LOSSES.index(spec.loss), spec.loss_from_logits, spec.reduction == "mean", parameter)
     return Plan(table, loss, units, _up(max(spec.sizes[1:]), lanes), deltas, gradient)
 
 
@@ -209,6 +210,9 @@ class NumbaTrainer:
         self.m, self.v, self.steps = np.zeros_like(params), np.zeros_like(params), 0
         self._backup = np.empty_like(params)
         self._room: tuple[Any, Room] | None = None
+        # All of a gradient must be there before it can be clipped.
+        self._gradient = np.empty_like(params) if optimizer.clips else self.m
+        self._squares = np.zeros(-(-len(params) // k.CLIPPED))
 
     def run(
         self,
@@ -220,6 +224,8 @@ class NumbaTrainer:
         l2: float,
         want_metrics: bool,
         stop: Array,
+        l2_per_row: bool = False,
+        heed_nonfinite: bool = True,
     ) -> Report:
         n, spec = len(data), self.spec
         batch_size = min(batch_size, n)
@@ -230,16 +236,16 @@ class NumbaTrainer:
         room = self._room[1]
         plan = plan_of(spec)
         rates = np.asarray(learning_rates, np.float64)
-        history = np.zeros((len(rates), 5))
+        history = np.zeros((len(rates), k.FIGURES))
         constants = self._constants(l2)
         optimizer = self.optimizer
-        rule = (k.OPTIMIZERS.index(optimizer.name), bool(getattr(optimizer, "nesterov", False)))
+        rule = (k.OPTIMIZERS.index(optimizer.name), _form(optimizer))
         arguments = (
             room.sync,
             plan.table,
             plan.loss,
             rule,
-            (self.params, self.m, self.v, self.m),
+            (self.params, self.m, self.v, self._gradient),
             self._backup,
             self.steps,
             _where_x(data.x, data.input_scale),
@@ -248,12 +254,13 @@ class NumbaTrainer:
             _NO_ORDERS if orders is None else np.ascontiguousarray(orders),
             rates,
             batch_size,
-            want_metrics,
+            (want_metrics, l2_per_row, heed_nonfinite),
             stop,
             room.mem,
             room.places,
             room.doubles,
             room.sums,
+            self._squares,
             constants,
             constants.astype(spec.dtype),
             history,
@@ -263,17 +270,18 @@ class NumbaTrainer:
         return Report(history[:done], _STATUS[status])
 
     def _constants(self, l2: float) -> Array:
-        """Return the numbers that `_numba_kernels.update` reads, (8,) float64."""
+        """Return the numbers that the kernels' updates read, (k.CONSTANTS,) float64."""
         o: Any = self.optimizer
         beta_1 = getattr(o, "beta_1", 0.0)
         beta_2 = getattr(o, "beta_2", getattr(o, "rho", 0.0))
-        constants = np.zeros(8)
+        constants = np.zeros(k.CONSTANTS)
         constants[k.MOMENTUM] = getattr(o, "momentum", 0.0)
         constants[k.BETA_1], constants[k.REST_1] = beta_1, 1 - beta_1
         constants[k.BETA_2], constants[k.REST_2] = beta_2, 1 - beta_2
         constants[k.EPSILON] = getattr(o, "epsilon", 0.0)
         constants[k.DECAY] = getattr(o, "weight_decay", 0.0)
         constants[k.L2] = l2
+        constants[k.CLIP_NORM], constants[k.CLIP_VALUE] = o.clip_norm or 0.0, o.clip_value or 0.0
         return constants
 
     def state(self) -> dict[str, Any]:
@@ -282,6 +290,14 @@ class NumbaTrainer:
     def load_state(self, state: dict[str, Any]) -> None:
         self.steps = int(state["steps"])
         self.m[...], self.v[...] = state["m"], state["v"]
+
+
+def _form(optimizer: Any) -> int:
+    """Return the form of a rule, as `_numba_kernels` numbers them."""
+    if getattr(optimizer, "epsilon_hat", False):
+        return k.HAT
+    form = k.SCALED if getattr(optimizer, "scaled_velocity", False) else k.PLAIN
+    return form + (k.NESTEROV if getattr(optimizer, "nesterov", False) else 0)
 
 
 def _seconds(spec: NetSpec, n: int, batch_size: int, epochs: int) -> float:
@@ -441,7 +457,7 @@ class NumbaBackend:
 
     def loss_and_grad(self, spec: NetSpec, params: Array, data: Data, grad: Array) -> float:
         n, plan = len(data), plan_of(spec)
-        no_constants, history = np.zeros(8), np.zeros((1, 5))
+        no_constants, history = np.zeros(k.CONSTANTS), np.zeros((1, k.FIGURES))
         seconds = _seconds(spec, n, n, 1)
         team = _team(seconds, spec, n)
         room = _room(spec, n, team, train=True)
@@ -449,7 +465,7 @@ class NumbaBackend:
             room.sync,
             plan.table,
             plan.loss,
-            (-1, False),
+            (-1, k.PLAIN),
             (params, grad, grad, grad),
             grad,
             0,
@@ -459,12 +475,13 @@ class NumbaBackend:
             _NO_ORDERS,
             np.zeros(1),
             n,
-            False,
+            (False, False, True),
             np.zeros(1, np.uint8),
             room.mem,
             room.places,
             room.doubles,
             room.sums,
+            no_constants,
             no_constants,
             no_constants.astype(spec.dtype),
             history,
@@ -483,7 +500,7 @@ class NumbaBackend:
         memory = (room.mem, room.places, room.doubles, room.sums)
         arguments = (plan.table, plan.loss, params, x, y, n, *memory)
         _run(k.evaluate, room.team, arguments, 0.0, room.sync)
-        return room.sums.reshape(-1, 5).sum(axis=0)
+        return np.append(room.sums.reshape(-1, 5).sum(axis=0), 0.0)
 
     def trainer(self, spec: NetSpec, params: Array, optimizer: Optimizer) -> NumbaTrainer:
         return NumbaTrainer(spec, params, optimizer)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mlpfast.backends.base import (
+    TOTALS,
     Array,
     Data,
     FastGradient,
@@ -24,7 +25,6 @@ from mlpfast.backends.base import (
 from mlpfast.spec import (
     ELU_ALPHA,
     FROM_PREACTIVATION,
-    HUBER_DELTA,
     LEAKY_RELU_SLOPE,
     POISSON_EPSILON,
     NetSpec,
@@ -91,8 +91,8 @@ BACKWARD: dict[str, Callable[[Array, Array], Array]] = {
 }
 
 # ---------------------------------------------------------------------------- losses
-# Each takes outputs o and targets t (n, n_out) and returns the loss of every row (n,) and its
-# gradient (n, n_out) by o.
+# Each takes outputs o and targets t (n, n_out), and the parameter of a loss that has one, and
+# returns the loss of every row (n,) and its gradient (n, n_out) by o.
 
 
 def _mse(o: Array, t: Array) -> tuple[Array, Array]:
@@ -110,11 +110,18 @@ def _mae(o: Array, t: Array) -> tuple[Array, Array]:
     return np.abs(e).mean(axis=1), np.sign(e) / o.shape[1]
 
 
-def _huber(o: Array, t: Array) -> tuple[Array, Array]:
+def _huber(o: Array, t: Array, delta: float) -> tuple[Array, Array]:
     e = o - t
-    inside = np.clip(e, -HUBER_DELTA, HUBER_DELTA)
+    inside = np.clip(e, -delta, delta)
     # 1/2 e^2 inside, delta |e| - 1/2 delta^2 outside, in one expression
     return (inside * (e - 0.5 * inside)).mean(axis=1), inside / o.shape[1]
+
+
+def _quantile(o: Array, t: Array, quantile: float) -> tuple[Array, Array]:
+    e = o - t
+    above, below = o.dtype.type(1 - quantile), o.dtype.type(-quantile)
+    slope = np.where(e > 0, above, np.where(e < 0, below, e))  # 0 at 0, as of the absolute error
+    return (slope * e).mean(axis=1), slope / o.shape[1]
 
 
 def _poisson(o: Array, t: Array) -> tuple[Array, Array]:
@@ -122,11 +129,12 @@ def _poisson(o: Array, t: Array) -> tuple[Array, Array]:
     return (o - t * np.log(o_safe)).mean(axis=1), (1 - t / o_safe) / o.shape[1]
 
 
-LOSS: dict[str, Callable[[Array, Array], tuple[Array, Array]]] = {
+LOSS: dict[str, Callable[..., tuple[Array, Array]]] = {
     "mse": _mse,
     "squared_error": _squared_error,
     "mae": _mae,
     "huber": _huber,
+    "quantile": _quantile,
     "poisson": _poisson,
 }
 
@@ -148,10 +156,36 @@ def _poisson_logits(z: Array, a: Array, t: Array) -> tuple[Array, Array]:
     return (a - t * z).mean(axis=1), (a - t) / z.shape[1]
 
 
+def _binary_log_loss_logits(z: Array, a: Array, t: Array) -> tuple[Array, Array]:
+    rest = np.log1p(np.exp(-np.abs(z)))
+    miss, alarm = np.maximum(-z, 0) + rest, np.maximum(z, 0) + rest  # -log p and -log(1 - p)
+    return (t * _clipped_log(miss) + (1 - t) * _clipped_log(alarm)).sum(axis=1), a - t
+
+
+def _log_loss_logits(z: Array, a: Array, t: Array) -> tuple[Array, Array]:
+    shifted = z - z.max(axis=1, keepdims=True)
+    miss = np.log(np.exp(shifted).sum(axis=1, keepdims=True)) - shifted
+    return (t * _clipped_log(miss)).sum(axis=1), a * t.sum(axis=1, keepdims=True) - t
+
+
+def _clipped_log(miss: Array) -> Array:
+    """-log p as if p were clipped to within epsilon of 0 and 1."""
+    epsilon = np.finfo(miss.dtype).eps
+    return np.clip(miss, epsilon, -np.log(epsilon))
+
+
+def _poisson_deviance_logits(z: Array, a: Array, t: Array) -> tuple[Array, Array]:
+    t_log_t = t * np.log(np.where(t > 0, t, 1))
+    return (t_log_t - t + a - t * z).sum(axis=1), a - t
+
+
 LOSS_FROM_LOGITS: dict[str, Callable[[Array, Array, Array], tuple[Array, Array]]] = {
     "binary_crossentropy": _binary_crossentropy_logits,
     "categorical_crossentropy": _categorical_crossentropy_logits,
     "poisson": _poisson_logits,
+    "binary_log_loss": _binary_log_loss_logits,
+    "log_loss": _log_loss_logits,
+    "poisson_deviance": _poisson_deviance_logits,
 }
 
 # ---------------------------------------------------------------------------- the net
@@ -192,24 +226,29 @@ def backward(
     return grad
 
 
+def _loss_arguments(spec: NetSpec) -> tuple[float, ...]:
+    return () if spec.loss_parameter is None else (spec.loss_parameter,)
+
+
 def loss_and_delta(spec: NetSpec, z: Array, a: Array, t: Array) -> tuple[Array, Array]:
     """Return the loss of every row and delta = dL/dz of the last layer, neither weighted."""
     if spec.loss_from_logits:
         return LOSS_FROM_LOGITS[spec.loss](z, a, t)
-    row_loss, grad_a = LOSS[spec.loss](a, t)
+    row_loss, grad_a = LOSS[spec.loss](a, t, *_loss_arguments(spec))
     name = spec.activations[-1]
     return row_loss, BACKWARD[name](z if name in FROM_PREACTIVATION else a, grad_a)
 
 
 def totals(row_loss: Array, a: Array, t: Array, weight: Array) -> Array:
-    """Return the five sums of `TOTALS` over the rows of a batch."""
+    """Return the sums of `TOTALS` over the rows of a batch, without penalty."""
     if a.shape[1] == 1:
         correct = (a[:, 0] > 0.5) == (t[:, 0] > 0.5)
     else:
         correct = a.argmax(axis=1) == t.argmax(axis=1)
     e = (a - t).astype(np.float64)
     columns = (row_loss, np.ones_like(weight), correct, (e * e).mean(1), np.abs(e).mean(1))
-    return np.array([np.dot(weight.astype(np.float64), c.astype(np.float64)) for c in columns])
+    sums = [np.dot(weight.astype(np.float64), c.astype(np.float64)) for c in columns]
+    return np.array([*sums, 0.0])
 
 
 def batch_of(spec: NetSpec, data: Data, rows: Any) -> tuple[Array, Array, Array]:
@@ -241,10 +280,19 @@ def scale(spec: NetSpec, weight_sum: float) -> float:
     """Factor that makes the reduced loss of a summed one; 0 where all weights are 0."""
     if spec.reduction == "sum":
         return 1.0
-    return 1.0 / weight_sum if weight_sum > 0 else 0.0
+    return 1.0 / weight_sum if weight_sum != 0 else 0.0
 
 
 # ---------------------------------------------------------------------------- optimizers
+
+
+def clip(optimizer: Optimizer, grad: Array) -> None:
+    """Clip the flat gradient in place as the optimizer asks for."""
+    if optimizer.clip_value is not None:
+        np.clip(grad, -optimizer.clip_value, optimizer.clip_value, out=grad)
+    if optimizer.clip_norm is not None:
+        norm = np.linalg.norm(grad.astype(np.float64))
+        grad *= grad.dtype.type(optimizer.clip_norm / np.maximum(norm, optimizer.clip_norm))
 
 
 def update(
@@ -255,6 +303,11 @@ def update(
     if o.name == "sgd":
         if o.momentum == 0.0:
             w -= lr * g
+            return
+        if o.scaled_velocity:
+            m *= o.momentum
+            m -= lr * g
+            w += o.momentum * m - lr * g if o.nesterov else m
             return
         m *= o.momentum
         m += g
@@ -268,7 +321,8 @@ def update(
         v += (1 - o.beta_2) * (g * g)
         # The bias corrections of m and v, folded into two scalars.
         root = math.sqrt(1 - o.beta_2**step)
-        w -= (lr * root / (1 - o.beta_1**step)) * (m / (np.sqrt(v) + o.epsilon * root))
+        epsilon = o.epsilon if o.epsilon_hat else o.epsilon * root
+        w -= (lr * root / (1 - o.beta_1**step)) * (m / (np.sqrt(v) + epsilon))
     else:  # rmsprop
         v *= o.rho
         v += (1 - o.rho) * (g * g)
@@ -294,15 +348,35 @@ class NumpyTrainer:
         self.spec, self.params, self.optimizer = spec, params, optimizer
         self.m, self.v, self.steps = np.zeros_like(params), np.zeros_like(params), 0
 
-    def step(self, x: Array, t: Array, weight: Array, lr: float, l2: float) -> Array:
+    def step(
+        self,
+        x: Array,
+        t: Array,
+        weight: Array,
+        lr: float,
+        l2: float,
+        *,
+        l2_per_row: bool = False,
+        heed_nonfinite: bool = True,
+    ) -> Array:
         """Make one update and return the batch's `TOTALS` (before the update)."""
-        sums, grad = loss_and_grad(self.spec, self.params, x, t, weight)
-        if not np.isfinite(sums[0]):
+        spec = self.spec
+        sums, grad = loss_and_grad(spec, self.params, x, t, weight)
+        if heed_nonfinite and not np.isfinite(sums[0]):
             return sums
+        share = 1.0
+        if l2_per_row:
+            share = scale(spec, sums[1])
+            for w, _ in spec.unflatten(self.params):
+                sums[5] += 0.5 * l2 * np.square(w, dtype=np.float64).sum()
+            if spec.reduction == "mean":
+                sums *= len(x) * share
         if l2:
-            layers = zip(self.spec.unflatten(grad), self.spec.unflatten(self.params), strict=True)
-            for (dw, _), (w, _) in layers:
-                np.add(dw, l2 * w, out=dw)
+            for (dw, _), (w, _) in zip(
+                spec.unflatten(grad), spec.unflatten(self.params), strict=True
+            ):
+                np.add(dw, l2 * share * w, out=dw)
+        clip(self.optimizer, grad)
         self.steps += 1
         update(self.optimizer, self.steps, lr, self.params, grad, self.m, self.v)
         return sums
@@ -318,25 +392,33 @@ class NumpyTrainer:
         l2: float,
         want_metrics: bool,
         stop: Array,
+        l2_per_row: bool = False,
+        heed_nonfinite: bool = True,
     ) -> Report:
         history: list[Array] = []
         for epoch, lr in enumerate(map(float, learning_rates)):
             before = self.params.copy(), self.m.copy(), self.v.copy(), self.steps
-            sums = np.zeros(5)
+            sums = np.zeros(len(TOTALS))
             for first in range(0, len(data), batch_size):
                 rows: Any = slice(first, first + batch_size)
                 if orders is not None:
                     rows = orders[epoch, rows]
-                sums += self.step(*batch_of(self.spec, data, rows), lr, l2)
-                if not np.isfinite(sums[0]):
+                sums += self.step(
+                    *batch_of(self.spec, data, rows),
+                    *(lr, l2),
+                    l2_per_row=l2_per_row,
+                    heed_nonfinite=heed_nonfinite,
+                )
+                if heed_nonfinite and not np.isfinite(sums[0]):
                     break
                 if stop[0]:
                     return Report(np.array([*history, sums]), "interrupted")
-            if not np.isfinite(sums[0]) or not np.isfinite(self.params).all():
+            finite = np.isfinite(sums[0]) and np.isfinite(self.params).all()
+            if heed_nonfinite and not finite:
                 self.params[...], self.m, self.v, self.steps = before
-                return Report(np.array(history).reshape(-1, 5), "diverged")
+                return Report(_table(history), "diverged")
             history.append(sums)
-        return Report(np.array(history).reshape(-1, 5))
+        return Report(_table(history))
 
     def state(self) -> dict[str, Any]:
         return {"steps": self.steps, "m": self.m.copy(), "v": self.v.copy()}
@@ -388,7 +470,7 @@ class NumpyBackend:
 
     @np.errstate(**_QUIET)
     def evaluate(self, spec: NetSpec, params: Array, data: Data) -> Array:
-        result = np.zeros(5)
+        result = np.zeros(len(TOTALS))
         for rows in _chunks(len(data)):
             x, t, weight = batch_of(spec, data, rows)
             zs, activations = forward(spec, params, x)
@@ -400,10 +482,15 @@ class NumpyBackend:
         return NumpyTrainer(spec, params, optimizer)
 
 
+def _table(history: list[Array]) -> Array:
+    """Return the `TOTALS` of some epochs, or none, as rows."""
+    return np.array(history).reshape(-1, len(TOTALS))
+
+
 def _row_loss(spec: NetSpec, z: Array, a: Array, t: Array) -> Array:
     if spec.loss_from_logits:
         return LOSS_FROM_LOGITS[spec.loss](z, a, t)[0]
-    return LOSS[spec.loss](a, t)[0]
+    return LOSS[spec.loss](a, t, *_loss_arguments(spec))[0]
 
 
 def _chunks(n: int, size: int = 4096) -> list[slice]:

@@ -1,0 +1,39 @@
+// Squares from spans of a fixed size, added up in their order.
+#include "weight_squares.hpp"
+
+#include <algorithm>
+
+namespace mlpfast {
+namespace {
+
+constexpr ptrdiff_t kSpan = 2048;
+
+}  // namespace
+
+template <class T>
+WeightSquares<T>::WeightSquares(const Network<T>& net) : net_(net) {
+  for (const Layer& layer : net.layout.layers)
+    for (ptrdiff_t at = layer.packed_w; at < layer.packed_b; at += kSpan)
+      spans_.push_back({at, std::min(kSpan, layer.packed_b - at)});
+  squares_.resize(spans_.size());
+}
+
+template <class T>
+void WeightSquares<T>::add_up(const Team& team, T* packed) {
+  const Range mine = share(ptrdiff_t(spans_.size()), team.index, team.count);
+  for (ptrdiff_t i = mine.begin; i < mine.end; ++i)
+    squares_[size_t(i)] =
+        net_.kernels.square_sum(packed + spans_[size_t(i)].at, nullptr, T(0), spans_[size_t(i)].n);
+}
+
+template <class T>
+double WeightSquares<T>::sum() const {
+  double sum = 0;
+  for (const double square : squares_) sum += square;
+  return sum;
+}
+
+template class WeightSquares<float>;
+template class WeightSquares<double>;
+
+}  // namespace mlpfast

@@ -1,0 +1,31 @@
+// The sum of the squares of all weights, without the biases: what an l2 term is made of.
+#pragma once
+
+#include <vector>
+
+#include "network.hpp"
+#include "thread_pool.hpp"
+
+namespace mlpfast {
+
+template <class T>
+class WeightSquares {
+ public:
+  explicit WeightSquares(const Network<T>& net);
+
+  // Adds up this member's share of the packed parameters, which are only read.
+  void add_up(const Team& team, T* packed);
+  // For all once every member has done so and they have met.
+  double sum() const;
+
+ private:
+  // Some neighbouring weights. The cut does not depend on the threads.
+  struct Span {
+    ptrdiff_t at, n;
+  };
+  const Network<T>& net_;
+  std::vector<Span> spans_;
+  std::vector<double> squares_;  // of the weights in each span
+};
+
+}  // namespace mlpfast

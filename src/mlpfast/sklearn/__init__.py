@@ -1,0 +1,13 @@
+"""scikit-learn's multilayer perceptrons, trained and run by mlpfast: change the import, no more."""
+
+try:
+    from sklearn.utils.validation import validate_data as _wanted  # noqa: F401 - since 1.6
+except ImportError as error:
+    raise ImportError(
+        'mlpfast.sklearn needs scikit-learn 1.6 or later: pip install "mlpfast[sklearn]"'
+    ) from error
+
+from mlpfast.sklearn._classifier import MLPClassifier
+from mlpfast.sklearn._regressor import MLPRegressor
+
+__all__ = ["MLPClassifier", "MLPRegressor"]

@@ -1,0 +1,109 @@
+"""Rows to learn from or to judge by, dense or sparse, and how a backend goes through them.
+
+A sparse matrix is turned into a dense one whole if that is small, else some batches at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from mlpfast.backends.base import TOTALS, Array, Data, Report, Trainer
+from mlpfast.model import MLP
+from mlpfast.spec import NetSpec
+from mlpfast.validation import check_x
+
+#: Bytes that a dense copy of sparse rows may take.
+DENSE_BYTES = 1 << 25
+
+
+def is_sparse(x: Any) -> bool:
+    """Whether x is a sparse matrix or array."""
+    return hasattr(x, "nnz") and hasattr(x, "tocsr")
+
+
+def dense_pieces(
+    x: Any, order: Array | None = None, step: int = 1
+) -> Iterator[tuple[slice | Array, Array]]:
+    """Yield which rows of a sparse matrix come next, and these as a dense array.
+
+    There are a multiple of `step` rows in each piece but the last.
+    """
+    n, columns = x.shape
+    rows = max(DENSE_BYTES // max(columns * x.dtype.itemsize, 1) // step, 1) * step
+    x = x.tocsr() if rows < n or order is not None else x
+    for first in range(0, n, rows):
+        part: slice | Array = slice(first, min(first + rows, n))
+        if order is not None:
+            part = order[part]
+        yield part, np.ascontiguousarray((x if rows >= n and order is None else x[part]).toarray())
+
+
+class Rows:
+    """Inputs with their targets and weights, as a net of the given spec takes them.
+
+    Parameters
+    ----------
+    spec : NetSpec
+    x : (n, n_in) array or CSR or CSC matrix, float32 or float64, finite
+    y : (n, n_out) array, or (n,) int64 class labels
+    weight : (n,) array or None
+    """
+
+    def __init__(self, spec: NetSpec, x: Any, y: Array, weight: Array | None) -> None:
+        self.n = x.shape[0]
+        if is_sparse(x):
+            small = self.n * x.shape[1] * x.dtype.itemsize <= DENSE_BYTES
+            x = np.ascontiguousarray(x.toarray()) if small else x.tocsr()
+        self.sparse = is_sparse(x)
+        self.x = x if self.sparse else check_x(spec, x)
+        self.y = np.ascontiguousarray(y, dtype=np.int64 if y.ndim == 1 else spec.dtype)
+        self.weight = None if weight is None else np.ascontiguousarray(weight, dtype=spec.dtype)
+
+    @property
+    def weight_sum(self) -> float:
+        """Number of the rows, or sum of their weights."""
+        return float(self.n) if self.weight is None else float(self.weight.sum(dtype=np.float64))
+
+    def _pieces(self, order: Array | None = None, step: int = 1) -> Iterator[Data]:
+        for part, x in dense_pieces(self.x, order, step):
+            yield Data(x, self.y[part], None if self.weight is None else self.weight[part])
+
+    def train(
+        self, trainer: Trainer, order: Array | None, rate: float, batch_size: int, **modes: Any
+    ) -> Report:
+        """Run one epoch, in the given order of rows; see `Trainer.run`."""
+        modes |= {"l2_per_row": True, "heed_nonfinite": False}
+        if not self.sparse:
+            orders = None if order is None else order[None]
+            data = Data(self.x, self.y, self.weight)
+            return _checked(trainer.run(data, orders, [rate], batch_size, **modes))
+        sums = np.zeros((1, len(TOTALS)))
+        for data in self._pieces(order, batch_size):
+            report = _checked(trainer.run(data, None, [rate], batch_size, **modes))
+            sums += report.totals.sum(axis=0)
+            if report.status != "ok":
+                return Report(sums, report.status)
+        return Report(sums)
+
+    def loss_and_grad(self, net: MLP, grad: Array) -> float:
+        """Write the gradient of the mean loss to grad, and return that loss."""
+        backend, spec, params = net._backend, net.spec, net.params
+        if not self.sparse:
+            return backend.loss_and_grad(spec, params, Data(self.x, self.y, self.weight), grad)
+        loss, part_grad, total = 0.0, np.empty_like(grad), self.weight_sum
+        grad[...] = 0
+        for data in self._pieces():
+            weight = data.sample_weight
+            share = (len(data) if weight is None else float(weight.sum())) / total
+            loss += share * backend.loss_and_grad(spec, params, data, part_grad)
+            grad += share * part_grad
+        return loss
+
+
+def _checked(report: Report) -> Report:
+    if report.status == "bad_input":  # X is finite, but not in the dtype of the net
+        raise ValueError(f"Input X contains a value too large for float32 in row {report.row}.")
+    return report

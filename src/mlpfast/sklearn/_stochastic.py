@@ -1,0 +1,261 @@
+"""Fitting by stochastic gradient descent: epochs, and when to stop, as scikit-learn's MLP has them.
+
+Every epoch is one call of a backend's trainer.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+
+from mlpfast.backends.base import TOTALS, Array
+from mlpfast.sklearn._optimizers import AdamOptimizer, SGDOptimizer, StochasticOptimizer
+from mlpfast.sklearn._rows import Rows, dense_pieces, is_sparse
+from mlpfast.training import interruptible
+
+if TYPE_CHECKING:
+    from mlpfast.sklearn._base import BaseMLP
+    from mlpfast.sklearn._weights import Weights
+
+_LOSS, _PENALTY = TOTALS.index("loss"), TOTALS.index("penalty")
+
+
+class Validation:
+    """Rows held out of training, and the score of a net on them."""
+
+    def __init__(self, estimator: BaseMLP, x: Any, y: Array, weight: Array | None) -> None:
+        self.x, self.weight = x, weight
+        self.wanted = estimator._engine_targets(y)
+        self._score = estimator._score
+
+    def score(self, weights: Weights) -> float:
+        """Return the estimator's score with the weights as they are."""
+        pieces = dense_pieces(self.x) if is_sparse(self.x) else [(slice(None), self.x)]
+        outputs = np.concatenate([weights.outputs(x) for _, x in pieces])
+        return self._score(self.wanted, outputs, self.weight)
+
+
+def fit(
+    estimator: BaseMLP,
+    weights: Weights,
+    x: Any,
+    y: Array,
+    weight: Array | None,
+    incremental: bool,
+) -> None:
+    """Train, an epoch if `incremental`, else until there is nothing to be gained."""
+    if not incremental or not hasattr(estimator, "_optimizer"):
+        estimator._optimizer = make_optimizer(estimator)
+    early_stopping = estimator.early_stopping
+    if early_stopping and incremental:
+        raise ValueError("partial_fit does not support early_stopping=True")
+    validation = None
+    if early_stopping:
+        x, y, weight, validation = hold_out(estimator, x, y, weight)
+    rows = Rows(weights.net.spec, x, estimator._engine_targets(y), weight)
+    run = _Epochs(estimator, weights, rows, validation)
+    with interruptible() as stop:
+        run.train(stop, incremental)
+    if early_stopping:
+        weights.take(estimator._best_coefs, estimator._best_intercepts)
+        # A warm start changes the best weights as it goes, until it finds better ones: so does
+        # scikit-learn.
+        estimator._best_coefs, estimator._best_intercepts = weights.coefs, weights.intercepts
+
+
+def make_optimizer(estimator: BaseMLP) -> StochasticOptimizer:
+    """Return the optimizer that the parameters of the estimator ask for."""
+    e: Any = estimator
+    if e.solver == "sgd":
+        return SGDOptimizer(
+            e.learning_rate_init, e.learning_rate, e.momentum, e.nesterovs_momentum, e.power_t, {}
+        )
+    return AdamOptimizer(e.learning_rate_init, None, e.beta_1, e.beta_2, e.epsilon, 0.0, {})
+
+
+def hold_out(
+    estimator: BaseMLP, x: Any, y: Array, weight: Array | None
+) -> tuple[Any, Array, Array | None, Validation]:
+    """Split rows off for validation, the same that scikit-learn would."""
+    stratify = y if is_classifier(estimator) and estimator.n_outputs_ == 1 else None
+    arrays = [x, y] if weight is None else [x, y, weight]
+    parts = train_test_split(
+        *arrays,
+        random_state=estimator._random_state,
+        test_size=estimator.validation_fraction,
+        stratify=stratify,
+    )
+    x, x_val, y, y_val = parts[:4]
+    weight, weight_val = parts[4:] if weight is not None else (None, None)
+    if x_val.shape[0] < 2:
+        raise ValueError(
+            "The validation set is too small. Increase 'validation_fraction' "
+            "or the size of your dataset."
+        )
+    return x, y, weight, Validation(estimator, x_val, y_val, weight_val)
+
+
+class _Epochs:
+    """The loop over the epochs of a fit."""
+
+    def __init__(
+        self, estimator: BaseMLP, weights: Weights, rows: Rows, validation: Validation | None
+    ) -> None:
+        self.estimator, self.weights, self.rows, self.validation = (
+            *(estimator, weights, rows),
+            validation,
+        )
+        self.batch_size = batch_size_of(estimator, rows.n)
+        self.optimizer = estimator._optimizer
+        self.trainer = self.optimizer.trainer_of(weights.net)
+        self.next_order = row_orders(estimator, rows.n, self.batch_size)
+        self.check_order = weightless_batches(rows, self.batch_size)
+        if validation is not None and not hasattr(estimator, "_best_coefs"):
+            self.keep_best()
+
+    def train(self, stop: Array, incremental: bool) -> None:
+        """Go through the epochs until one of the reasons to stop."""
+        e: Any = self.estimator
+        e.n_iter_ = 0
+        for _ in range(e.max_iter):
+            if not self.epoch(stop):
+                break
+            self.judge()
+            self.optimizer.iteration_ends(e.t_)
+            if e._no_improvement_count > e.n_iter_no_change:
+                if self.optimizer.trigger_stopping(self.reason_to_stop(), e.verbose):
+                    return
+                e._no_improvement_count = 0
+            if incremental:
+                return
+            if e.n_iter_ == e.max_iter:
+                warnings.warn(
+                    f"Stochastic Optimizer: Maximum iterations ({e.max_iter}) "
+                    "reached and the optimization hasn't converged yet.",
+                    ConvergenceWarning,
+                    stacklevel=2,
+                )
+            if stop[0]:
+                break
+        if stop[0]:
+            warnings.warn("Training interrupted by user.", stacklevel=2)
+
+    def epoch(self, stop: Array) -> bool:
+        """Run an epoch and take in its loss; return False if it was interrupted."""
+        e: Any = self.estimator
+        order = self.next_order()
+        if self.check_order is not None:
+            self.check_order(order)
+        report = self.rows.train(
+            *(self.trainer, order, self.optimizer.rate_of_epoch(), self.batch_size),
+            l2=float(e.alpha),
+            want_metrics=False,
+            stop=stop,
+        )
+        if report.status == "interrupted":
+            return False
+        totals, n = report.totals[0], self.rows.n
+        e.n_iter_ += 1
+        e.t_ += n
+        e.loss_ = float(e._loss_factor() * totals[_LOSS] + totals[_PENALTY]) / n
+        e.loss_curve_.append(e.loss_)
+        if e.verbose:
+            print(f"Iteration {e.n_iter_}, loss = {e.loss_:.8f}")
+        return True
+
+    def judge(self) -> None:
+        """Count the epochs without a better loss, or a better score where there is one."""
+        e: Any = self.estimator
+        if self.validation is None:
+            e._no_improvement_count = (
+                e._no_improvement_count + 1 if e.loss_ > e.best_loss_ - e.tol else 0
+            )
+            e.best_loss_ = min(e.best_loss_, e.loss_)  # which leaves it alone if the loss is NaN
+            return
+        score = self.validation.score(self.weights)
+        e.validation_scores_.append(score)
+        if e.verbose:
+            print(f"Validation score: {score:f}")
+        worse = score < e.best_validation_score_ + e.tol
+        e._no_improvement_count = e._no_improvement_count + 1 if worse else 0
+        if score > e.best_validation_score_:
+            e.best_validation_score_ = score
+            self.keep_best()
+
+    def keep_best(self) -> None:
+        """Remember the weights as the best so far."""
+        e: Any = self.estimator
+        e._best_coefs = [w.copy() for w in self.weights.coefs]
+        e._best_intercepts = [b.copy() for b in self.weights.intercepts]
+
+    def reason_to_stop(self) -> str:
+        """Return what is printed where training stops or its rate is lowered."""
+        e: Any = self.estimator
+        figure = "Training loss" if self.validation is None else "Validation score"
+        return (
+            f"{figure} did not improve more than tol={e.tol:f} for "
+            f"{e.n_iter_no_change} consecutive epochs."
+        )
+
+
+def batch_size_of(estimator: BaseMLP, n: int) -> int:
+    """Return the rows of a batch, n at most."""
+    if estimator.batch_size == "auto":
+        return min(200, n)
+    if estimator.batch_size > n:
+        warnings.warn(
+            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
+            stacklevel=4,
+        )
+    return int(np.clip(estimator.batch_size, 1, n))
+
+
+def row_orders(estimator: BaseMLP, n: int, batch_size: int) -> Callable[[], Array | None]:
+    """Return a function that gives the order of the next epoch, None for the natural one.
+
+    The orders and the draws are scikit-learn's: each epoch shuffles the order of the last. The
+    order within a batch of all rows changes but the rounding, and is not drawn where nobody could
+    tell from the state of the generator.
+    """
+    if not estimator.shuffle:
+        return lambda: None
+    unseen = isinstance(estimator.random_state, Integral)
+    if batch_size >= n and unseen:
+        return lambda: None
+    order = np.arange(n)
+
+    def draw() -> Array | None:
+        nonlocal order
+        drawn = np.arange(n)
+        estimator._random_state.shuffle(drawn)
+        if batch_size >= n:
+            return None
+        order = order[drawn]
+        return order
+
+    return draw
+
+
+def weightless_batches(rows: Rows, batch_size: int) -> Callable[[Array | None], None] | None:
+    """Return a function that refuses an order with a batch whose weights add up to nothing.
+
+    None if all weights are positive.
+    """
+    weight = rows.weight
+    if weight is None or (weight > 0).all():
+        return None
+    starts = np.arange(0, rows.n, batch_size)
+
+    def check(order: Array | None) -> None:
+        sums = np.add.reduceat(weight if order is None else weight[order], starts)
+        if (sums == 0).any():
+            raise ZeroDivisionError("Weights sum to zero, can't be normalized")
+
+    return check
