@@ -119,7 +119,7 @@ def _check_labels(spec: NetSpec, y: Array, name: str) -> Array:
             f"targets of this net have shape (n, {spec.n_out})"
         )
     # One look for both ends: without their sign, negative labels are the largest of all.
-    if len(labels) and labels.view(np.uint64).max() >= spec.n_out:
+    if len(labels) and np.maximum.reduce(labels.view(np.uint64)) >= spec.n_out:
         wrong = labels[(labels < 0) | (labels >= spec.n_out)][0]
         raise ValueError(f"{name} must hold class labels 0..{spec.n_out - 1}, got {wrong}")
     return np.ascontiguousarray(labels)
