@@ -114,9 +114,13 @@ struct Exp {
 template <class V, class F>
 void activate(const typename V::T* z, typename V::T* a, ptrdiff_t rows, ptrdiff_t cols,
               ptrdiff_t ld) {
-  for (ptrdiff_t i = 0; i < rows; ++i, z += ld, a += ld)
-    for (ptrdiff_t j = 0; j < cols; j += V::lanes)
-      F::template value<V>(V::load(z + j)).store(a + j);
+  using Two = Pair<V>;
+  for (ptrdiff_t i = 0; i < rows; ++i, z += ld, a += ld) {
+    ptrdiff_t j = 0;
+    for (; j <= cols - Two::lanes; j += Two::lanes)
+      F::template value<Two>(Two::load(z + j)).store(a + j);
+    for (; j < cols; j += V::lanes) F::template value<V>(V::load(z + j)).store(a + j);
+  }
 }
 
 template <class V, class F>

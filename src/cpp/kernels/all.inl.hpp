@@ -5,6 +5,8 @@
 // with this ISA's flags it could become the program's copy, and crash an older CPU.
 #include "vecmath.inl.hpp"
 
+#include "pair.inl.hpp"
+
 #include "gemm.inl.hpp"
 
 #include "gemv.inl.hpp"

@@ -247,14 +247,29 @@ inline V expm1_of_negative(V x) {
   return fma(q, power, power - V::set(1));
 }
 
+// tanh(r / 2) / r in r^2 for |r| <= log(2) / 32, with the smallest largest error of tanh(r / 2).
+struct HalfTanhTable {
+  static constexpr int n = 3;
+  static constexpr double q[n] = {0.499999999999995209, -0.0416666665851329472,
+                                  0.00416631980349191021};
+};
+
 // 1 / (1 + exp(-x)), for large -x too to the last places.
 template <class V>
 inline V logistic(V x) {
   using C = MathConstants<typename V::T>;
   V n, r;
   const V sum = reduce<V::table>(x, C::exp_low, C::logistic_high, n, r);
-  const V e = scale_by_power(exp_of_reduced(sum, r), n);
-  return quotient(e, V::set(1) + e);
+  if constexpr (V::table == 16) {
+    // exp(r) = (1 + t) / (1 - t) with t = tanh(r / 2), which has every other term only
+    const V e = scale_by_power(V::look_up(ExpTable<double, 16>::power, sum), n);
+    const V t = r * polynomial<V>(HalfTanhTable::q, r * r);
+    const V share = fma(e, t, e);
+    return quotient(share, V::set(1) + (share - t));
+  } else {
+    const V e = scale_by_power(exp_of_reduced(sum, r), n);
+    return quotient(e, V::set(1) + e);
+  }
 }
 
 // x / (1 + exp(-x)), multiplied before the result can become subnormal.
@@ -392,6 +407,38 @@ struct TanhTable {
   };
 };
 
+// tanh(y) = tanh(c + d) = ((1 - e) + (1 + e) t) / ((1 + e) + (1 - e) t) for t = tanh(d), where
+// e = exp(-2 c) is a power of 2^(1/8) and |d| <= log(2) / 32. Near 0 the error of e is many times
+// as large in 1 - e. Low parts of the table would mend it; they are not needed, as the distance of
+// the nodes c is chosen a unit in the last place above log(2) / 16, and the last places of the
+// entries so that each e is as near exp(-2 c) as can be near 0, and beyond 1 - e is exact too: the
+// entries of every other octave differ.
+struct TanhNodes {
+  static constexpr double last = 19.1;  // and beyond it rounds to 1
+  static constexpr int steps = 8;
+  static constexpr double octave = 0.3465735902799727;
+  static constexpr int n = 3;
+  // (tanh(d) / d - 1) / d^2, with the smallest error relative to tanh(d) / d.
+  static constexpr double q[n] = {-0.333333333332914045, 0.133333327931582449,
+                                  -0.0539484703214722667};
+  static constexpr double power[16] = {1.0,
+                                       1.0905077326652575,
+                                       1.1892071150027208,
+                                       1.2968395546510094,
+                                       1.414213562373095,
+                                       1.5422108254079405,
+                                       1.6817928305074288,
+                                       1.8340080864093422,
+                                       1.0,
+                                       1.0905077326652575,
+                                       1.189207115002721,
+                                       1.2968395546510096,
+                                       1.414213562373095,
+                                       1.5422108254079407,
+                                       1.681792830507429,
+                                       1.8340080864093424};
+};
+
 template <class V>
 inline V hyperbolic_tangent(V x) {
   if constexpr (V::table == 32) {
@@ -401,6 +448,18 @@ inline V hyperbolic_tangent(V x) {
     V p = V::look_up(Table::c[Table::degree], index);
     for (int k = Table::degree - 1; k >= 0; --k) p = fma(p, y, V::look_up(Table::c[k], index));
     return copysign(p, x);
+  } else if constexpr (V::table == 16) {
+    using Table = TanhNodes;
+    const V y = min(V::set(Table::last), abs(x));  // NaN stays
+    const V shifter = V::set(MathConstants<double>::shifter / Table::steps);
+    const V sum = fma(y, V::set(-2 * 1.4426950408889634), shifter);
+    const V n = sum - shifter;
+    const V d = fma(n, V::set(Table::octave), y);
+    const V e = scale_by_power(V::look_up(Table::power, sum), n);
+    const V square = d * d;
+    const V t = fma(d * square, polynomial<V>(Table::q, square), d);
+    const V high = V::set(1) + e, low = V::set(1) - e;
+    return copysign(quotient(fma(high, t, low), fma(low, t, high)), x);
   } else {
     const V t = expm1_of_negative(abs(x) * V::set(-2));
     return copysign(quotient(V::set(0) - t, t + V::set(2)), x);
