@@ -19,8 +19,10 @@ constexpr ptrdiff_t kPartialBytes = 32768;
 // Parameters that are combined, then updated, before the next.
 constexpr ptrdiff_t kUpdateSpan = 1024;
 
+// More than one is an even number, which two threads can share.
 ptrdiff_t groups_of(ptrdiff_t rows) {
-  return std::clamp<ptrdiff_t>(rows / kGroupRows, 1, kMaxGroups);
+  const ptrdiff_t groups = rows / kGroupRows;
+  return groups < 2 ? 1 : std::min(round_up(groups, 2), kMaxGroups);
 }
 
 template <class T>
