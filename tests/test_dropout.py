@@ -371,6 +371,15 @@ def test_sources_of_either_kind(backend):
         np.testing.assert_array_equal(*results)
 
 
+def test_a_trainer_wants_keys(backend):
+    net = mlpfast.MLP([3, 4, 1], dropout=0.5, backend=backend)
+    trainer = backends.load(backend).trainer(net.spec, net.params, SGD())
+    data = Data(np.ones((2, 3), np.float32), np.ones((2, 1), np.float32))
+    options = {"l2": 0.0, "want_metrics": False, "stop": np.zeros(1, np.uint8)}
+    with pytest.raises(ValueError, match="needs dropout_keys"):
+        trainer.run(data, None, [0.1], 2, **options)
+
+
 def test_divergence_leads_back(backend, dtype):
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((64, 5)), rng.random((64, 3))

@@ -51,6 +51,12 @@ def scale(rate: float) -> float:
     return 1.0 / (1.0 - rate)
 
 
+def check_keys(spec: NetSpec, keys: Array | None) -> None:
+    """Raise for a net with dropout that no keys came for: nothing would be random in its steps."""
+    if spec.dropout and keys is None:
+        raise ValueError("a run of a net with dropout needs dropout_keys")
+
+
 def masks(spec: NetSpec, key: int, batch: int, rows: int) -> list[Array | None]:
     """Return the factors (rows, units) on the inputs of every layer: 0 or `scale`; None for 1."""
     result: list[Array | None] = []

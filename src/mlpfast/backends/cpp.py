@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mlpfast import _core
+from mlpfast.backends import _dropout
 from mlpfast.backends.base import Array, Data, FastGradient, FastPredict, Report, no_fast_gradient
 from mlpfast.spec import NetSpec, Optimizer
 from mlpfast.threads import num_threads
@@ -41,7 +42,7 @@ class CppTrainer:
     """Mini-batch training in compiled code, any number of epochs a call."""
 
     def __init__(self, spec: NetSpec, params: Array, optimizer: Optimizer, isa: str) -> None:
-        self._params = params
+        self._spec, self._params = spec, params
         o: Any = optimizer
         hyper = {
             name: getattr(o, name)
@@ -80,6 +81,7 @@ class CppTrainer:
         stop: Array,
         dropout_keys: Array | None = None,
     ) -> Report:
+        _dropout.check_keys(self._spec, dropout_keys)
         totals, status, row = self._trainer.run(
             self._params,
             data.x,

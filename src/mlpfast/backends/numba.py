@@ -233,6 +233,7 @@ class NumbaTrainer:
         stop: Array,
         dropout_keys: Array | None = None,
     ) -> Report:
+        _dropout.check_keys(self.spec, dropout_keys)
         n, spec = len(data), self.spec
         batch_size = min(batch_size, n)
         seconds = _seconds(spec, n, batch_size, len(learning_rates))

@@ -363,6 +363,7 @@ class NumpyTrainer:
         stop: Array,
         dropout_keys: Array | None = None,
     ) -> Report:
+        _dropout.check_keys(self.spec, dropout_keys)
         history: list[Array] = []
         for epoch, lr in enumerate(map(float, learning_rates)):
             before = self.params.copy(), self.m.copy(), self.v.copy(), self.steps
