@@ -11,14 +11,20 @@ from typing import Any
 import numpy as np
 
 from mlpfast import _core
+from mlpfast.backends import _dropout
 from mlpfast.backends.base import Array, Data, FastGradient, FastPredict, Report, no_fast_gradient
 from mlpfast.spec import NetSpec, Optimizer
 from mlpfast.threads import num_threads
 
 
-@lru_cache(maxsize=64)
 def _network(spec: NetSpec, isa: str) -> Any:
-    """Return the compiled description of a net; it holds no parameters."""
+    """Return the compiled description of a net that predicts; it holds no parameters."""
+    return _network_with_dropout(spec.without_dropout, isa)
+
+
+@lru_cache(maxsize=64)
+def _network_with_dropout(spec: NetSpec, isa: str) -> Any:
+    """Return the compiled description of a net that is trained."""
     make = _core.Network32 if spec.dtype == "float32" else _core.Network64
     return make(
         spec.sizes,
@@ -27,6 +33,7 @@ def _network(spec: NetSpec, isa: str) -> Any:
         spec.loss_parameter or 0.0,
         spec.reduction == "mean",
         spec.bias,
+        spec.dropout,
         isa,
     )
 
@@ -35,7 +42,7 @@ class CppTrainer:
     """Mini-batch training in compiled code, any number of epochs a call."""
 
     def __init__(self, spec: NetSpec, params: Array, optimizer: Optimizer, isa: str) -> None:
-        self._params = params
+        self._spec, self._params = spec, params
         o: Any = optimizer
         hyper = {
             name: getattr(o, name)
@@ -50,7 +57,7 @@ class CppTrainer:
         hyper |= {"clip_norm": o.clip_norm or 0.0, "clip_value": o.clip_value or 0.0}
         make = _core.Trainer32 if spec.dtype == "float32" else _core.Trainer64
         self._has_moments = o.name != "sgd" or o.momentum > 0
-        self._trainer = make(_network(spec, isa), o.name, **hyper)
+        self._trainer = make(_network_with_dropout(spec, isa), o.name, **hyper)
 
     @property
     def steps(self) -> int:
@@ -77,7 +84,9 @@ class CppTrainer:
         stop: Array,
         l2_per_row: bool = False,
         heed_nonfinite: bool = True,
+        dropout_keys: Array | None = None,
     ) -> Report:
+        _dropout.check_keys(self._spec, dropout_keys)
         totals, status, row = self._trainer.run(
             self._params,
             data.x,
@@ -93,6 +102,7 @@ class CppTrainer:
             want_metrics,
             num_threads(),
             stop,
+            dropout_keys,
             threading.current_thread() is threading.main_thread(),
         )
         return Report(totals, status, row)
