@@ -13,7 +13,7 @@ from mlpfast.callbacks import (
 from mlpfast.config import get_num_threads, set_num_threads, show_config
 from mlpfast.history import History
 from mlpfast.model import MLP
-from mlpfast.schedules import CosineDecay, ExponentialDecay, ReduceOnPlateau, StepDecay
+from mlpfast.schedules import CosineDecay, ExponentialDecay, PerStep, ReduceOnPlateau, StepDecay
 from mlpfast.spec import SGD, Adam, AdamW, Huber, NetSpec, Optimizer, Quantile, RMSprop
 from mlpfast.training import TrainingDiverged
 
@@ -35,6 +35,7 @@ __all__ = [
     "ModelCheckpoint",
     "NetSpec",
     "Optimizer",
+    "PerStep",
     "Quantile",
     "RMSprop",
     "ReduceOnPlateau",
