@@ -535,3 +535,43 @@ def test_keras_and_its_backend_are_left_alone():
         "import sys, mlpfast.keras; assert not {'keras', 'h5py', 'tensorflow'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ)
+
+
+# ---------------------------------------------------------------------------- dropout
+
+
+def test_dropout_goes_to_the_net_and_leaves_predictions_alone():
+    chain = [Dropout(0.25), Dense(40, "relu"), Dropout(0.5, seed=1), Dense(20), Activation("tanh")]
+    model = Sequential([Input((3,)), *chain, Dropout(0.0), Dense(1)])
+    model.compile(optimizers.SGD(0.0), "mse")
+    assert model._net.spec.dropout == (0.25, 0.5, 0.0)
+    x = np.random.default_rng(0).standard_normal((500, 3)).astype(np.float32)
+    y, before = model.predict(x), model.predict(x)
+    thinned = quiet(model, x, y, epochs=2)["loss"]
+    assert min(thinned) > 1e-3  # the nets that were trained are others
+    assert abs(thinned[0] - thinned[1]) > 1e-9
+    assert model.evaluate(x, y, verbose=0) < 1e-12
+    np.testing.assert_array_equal(model.predict(x), before)
+    assert model.count_params() == 160 + 820 + 21
+
+
+def test_dropout_is_drawn_from_the_seed():
+    results = []
+    for seed in (1, 1, 2):
+        utils.set_random_seed(seed)
+        model = small(Dropout(0.4), optimizer="adam")
+        model.set_weights([np.full(w.shape, 0.3) for w in model.get_weights()])
+        quiet(model, epochs=3, batch_size=4)
+        results.append(model.get_weights()[0])
+    np.testing.assert_array_equal(results[0], results[1])
+    assert np.abs(results[0] - results[2]).max() > 1e-5
+
+
+def test_dropout_in_a_place_without_meaning():
+    for stack, match in (
+        ([Dense(3), Dropout(0.5)], "nothing but Dense layers can follow"),
+        ([Dense(3), Dropout(0.5), Activation("relu"), Dense(2)], "before the Dropout"),
+        ([Dense(3), Dropout(0.5), Dropout(0.5), Dense(2)], "follows another Dropout"),
+    ):
+        with pytest.raises(UnsupportedError, match=match):
+            Sequential([Input((2,)), *stack]).build()

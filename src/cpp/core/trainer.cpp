@@ -140,6 +140,11 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
       step.lr = lr;
       step.l2 = has_l2 ? args.l2.data() : nullptr;
       step.want_metrics = args.want_metrics;
+      if (args.dropout_keys) {
+        const uint64_t key = args.dropout_keys[e];
+        step.dropping.step[0] = uint32_t(key) + uint32_t(first / args.batch_size);
+        step.dropping.step[1] = uint32_t(key >> 32);
+      }
       // Nobody changes a weight before the team has met.
       const double l2 = leads && step.l2 && args.l2_in_loss ? l2_term(step.l2) : 0.0;
       plan_->step(team, step);
