@@ -102,7 +102,7 @@ RunResult Trainer<T>::run_epochs(const RunArgs<T>& args, ptrdiff_t epochs) {
     tiny_->train(args, epochs, optimizer_, steps_, state_, result);
     return result;
   }
-  go_on_ = true;
+  go_on_ = finite_ = true;
   run_in_team(plan_->team_size(), [&](const Team& team) { train(team, args, epochs, result); });
   return result;
 }
@@ -199,10 +199,10 @@ double Trainer<T>::l2_term(const double* factors) const {
 template <class T>
 bool Trainer<T>::save(const Team& team) {
   const Range mine = share(net_->layout.packed_size, team.index, team.count);
-  if (!all_finite(state_.w + mine.begin, mine.size())) go_on_ = false;
+  if (!all_finite(state_.w + mine.begin, mine.size())) finite_ = false;
   team.sync();
-  if (go_on_) unpack(net_->layout, state_.w, saved_, team.index, team.count);
-  return go_on_;
+  if (finite_) unpack(net_->layout, state_.w, saved_, team.index, team.count);
+  return finite_;
 }
 
 // Moments travel in the flat layout; where there are none, zeros.

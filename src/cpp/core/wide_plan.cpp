@@ -167,6 +167,23 @@ void WidePlan<T>::backward(const Team& team, const Step<T>& step, const Pass& pa
   }
 }
 
+namespace {
+
+// What an update of n parameters will read: a large net has it in memory alone.
+template <class T>
+Ahead state_of(const State<T>& state, ptrdiff_t at, ptrdiff_t n) {
+  const T* moments = state.m ? state.m : state.v;
+  Ahead ahead{};
+  ahead.x = reinterpret_cast<const char*>(state.w + at);
+  // The arrays follow each other at one distance.
+  ahead.stride = moments ? (moments - state.w) * ptrdiff_t(sizeof(T)) : 0;
+  ahead.rows = 1 + (state.m != nullptr) + (state.v != nullptr);
+  ahead.bytes = n * ptrdiff_t(sizeof(T));
+  return ahead;
+}
+
+}  // namespace
+
 template <class T>
 void WidePlan<T>::weights(const Team& team, const Step<T>& step, const Pass& pass, size_t l) {
   const Network<T>& net = this->net_;
@@ -199,8 +216,9 @@ void WidePlan<T>::weights(const Team& team, const Step<T>& step, const Pass& pas
         T* gradient = pass.onto_weights ? step.state.w + at
                       : fused           ? me.piece
                                         : this->gradients_ + at;
+        if (!reads_ahead && step.optimizer && pass.last) ahead = state_of(step.state, at, n);
         net.weight_gradient(l, pass.rows, inputs, panel, gradient, pass.onto_weights || !pass.first,
-                            me.ws, reads_ahead ? &ahead : nullptr);
+                            me.ws, ahead.rows > 0 ? &ahead : nullptr);
         if (!pass.onto_weights && step.optimizer && pass.last)
           this->update(net, step, at, gradient, n, step.l2_of(l));
       }

@@ -263,7 +263,8 @@ struct Kernels {
   void (*gemv)(const T* x, const T* w, ptrdiff_t ldw, const T* bias, ptrdiff_t k, ptrdiff_t n,
                T* z);
   // c as gemm would compute it, to the bit, where n, not padded, is at most `few`, m at least
-  // `lanes` and k at least 4. Neither transposes nor accumulates; c is row-major.
+  // `lanes` and k at least 4. Neither transposes nor accumulates; c is row-major, and its padding
+  // becomes 0 each time: an activation applied to its own results would run away there.
   int few;
   void (*few_outputs)(const Gemm<T>&);
   // a = f(z), rows x cols, both with leading dimension ld; a may be z.
