@@ -355,6 +355,10 @@ class MLP:
         shuffle : bool, default True
             Draw a new row order each epoch. With one batch an epoch the order is left alone.
         sample_weight : (n,) array, optional
+            None negative, not all 0. The losses of a batch are multiplied by them, added up and
+            divided by the sum of the batch's weights (unless the reduction is "sum"), as if a
+            row of weight 2 came twice. A batch without weight has the gradient 0, which is a step
+            nonetheless: of momentum, weight decay and l2.
         validation_data : (X, Y) or (X, Y, sample_weight), optional
             Judged after each epoch.
         metrics : names out of "accuracy", "mse", "mae"
