@@ -13,7 +13,7 @@ import pytest
 import mlpfast
 from mlpfast import keras
 from mlpfast.keras import UnsupportedError, layers, losses, metrics, optimizers, utils
-from mlpfast.keras.layers import Activation, Dense, Flatten, Input, Rescaling
+from mlpfast.keras.layers import Activation, Dense, Dropout, Flatten, Input, Rescaling
 from mlpfast.keras.models import Sequential
 
 X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
@@ -531,9 +531,8 @@ def test_optimizers_and_losses_by_any_name():
 
 def test_keras_and_its_backend_are_left_alone():
     """The face needs neither Keras nor h5py to run."""
-    code = (
-        "import sys, mlpfast.keras; assert not {'keras', 'h5py', 'tensorflow'} & set(sys.modules)"
-    )
+    code = "import sys, mlpfast; face = mlpfast.keras.Sequential; "
+    code += "assert not {'keras', 'h5py'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ)
 
 

@@ -66,321 +66,243 @@ std::shared_ptr<Network<T>> make_network(std::vector<ptrdiff_t> sizes,
                                          const std::string& loss, double loss_parameter,
                                          const std::string& reduction, bool bias,
                                          std::vector<double> dropout, const std::string& isa) {
-                                           NetSpec spec;
-                                           spec.sizes = std::move(sizes);
-                                           for (const std::string& name : activations)
-                                             spec.activations.push_back(
-                                                 find_name<Activation>(kActivationNames, name));
-                                           spec.loss = find_name<Loss>(kLossNames, loss);
-                                           spec.loss_parameter = loss_parameter;
-                                           spec.reduction =
-                                               find_name<Reduction>(kReductionNames, reduction);
-                                           spec.bias = bias;
-                                           spec.dropout = std::move(dropout);
-                                           return std::make_shared<Network<T>>(
-                                               spec, kernels_of<T>(choose_kernels(isa)));
-                                         }
+  NetSpec spec;
+  spec.sizes = std::move(sizes);
+  for (const std::string& name : activations)
+    spec.activations.push_back(find_name<Activation>(kActivationNames, name));
+  spec.loss = find_name<Loss>(kLossNames, loss);
+  spec.loss_parameter = loss_parameter;
+  spec.reduction = find_name<Reduction>(kReductionNames, reduction);
+  spec.bias = bias;
+  spec.dropout = std::move(dropout);
+  return std::make_shared<Network<T>>(spec, kernels_of<T>(choose_kernels(isa)));
+}
 
-                                         // Rows of float32, float64 or uint8, each contiguous, any
-                                         // distance apart.
-                                         template <class T>
-                                         Data<T> rows_of(const py::array& x, double scale) {
-                                           Data<T> data;
-                                           data.x = static_cast<const char*>(x.data());
-                                           data.x_stride = x.strides(0);
-                                           data.n = x.shape(0);
-                                           data.scale = T(scale);
-                                           if (py::isinstance<py::array_t<float>>(x))
-                                             data.x_type = InputType::f32;
-                                           else if (py::isinstance<py::array_t<double>>(x))
-                                             data.x_type = InputType::f64;
-                                           else if (py::isinstance<py::array_t<uint8_t>>(x))
-                                             data.x_type = InputType::u8;
-                                           else
-                                             throw py::type_error(
-                                                 "x must be float32, float64 or uint8");
-                                           return data;
-                                         }
+// Rows of float32, float64 or uint8, each contiguous, any
+// distance apart.
+template <class T>
+Data<T> rows_of(const py::array& x, double scale) {
+  Data<T> data;
+  data.x = static_cast<const char*>(x.data());
+  data.x_stride = x.strides(0);
+  data.n = x.shape(0);
+  data.scale = T(scale);
+  if (py::isinstance<py::array_t<float>>(x))
+    data.x_type = InputType::f32;
+  else if (py::isinstance<py::array_t<double>>(x))
+    data.x_type = InputType::f64;
+  else if (py::isinstance<py::array_t<uint8_t>>(x))
+    data.x_type = InputType::u8;
+  else
+    throw py::type_error("x must be float32, float64 or uint8");
+  return data;
+}
 
-                                         template <class T>
-                                         Data<T> data_of(const py::array& x, const py::array& y,
-                                                         const MaybeIn<T>& weight, double scale) {
-                                           Data<T> data = rows_of<T>(x, scale);
-                                           if (py::isinstance<py::array_t<int64_t>>(y) &&
-                                               y.ndim() == 1)
-                                             data.labels = static_cast<const int64_t*>(y.data());
-                                           else if (py::isinstance<In<T>>(y))
-                                             data.y = static_cast<const T*>(y.data());
-                                           else
-                                             throw py::type_error(
-                                                 "y must be targets of the net's dtype or int64 "
-                                                 "labels");
-                                           data.weight = weight ? weight->data() : nullptr;
-                                           return data;
-                                         }
+template <class T>
+Data<T> data_of(const py::array& x, const py::array& y, const MaybeIn<T>& weight, double scale) {
+  Data<T> data = rows_of<T>(x, scale);
+  if (py::isinstance<py::array_t<int64_t>>(y) && y.ndim() == 1)
+    data.labels = static_cast<const int64_t*>(y.data());
+  else if (py::isinstance<In<T>>(y))
+    data.y = static_cast<const T*>(y.data());
+  else
+    throw py::type_error(
+        "y must be targets of the net's dtype or int64 "
+        "labels");
+  data.weight = weight ? weight->data() : nullptr;
+  return data;
+}
 
-                                         py::array_t<double> to_array(
-                                             const std::vector<Totals>& totals) {
-                                           py::array_t<double> result(
-                                               {py::ssize_t(totals.size()), py::ssize_t(5)});
-                                           double* p = result.mutable_data();
-                                           for (const Totals& t : totals)
-                                             for (double value :
-                                                  {t.loss, t.weight, t.correct, t.squared_error,
-                                                   t.absolute_error})
-                                               *p++ = value;
-                                           return result;
-                                         }
+py::array_t<double> to_array(const std::vector<Totals>& totals) {
+  py::array_t<double> result({py::ssize_t(totals.size()), py::ssize_t(5)});
+  double* p = result.mutable_data();
+  for (const Totals& t : totals)
+    for (double value : {t.loss, t.weight, t.correct, t.squared_error, t.absolute_error})
+      *p++ = value;
+  return result;
+}
 
-                                         // Lets Python run its signal handlers; an exception of
-                                         // theirs ends the run and is raised after it.
-                                         struct SignalCheck {
-                                           bool raised = false;
-                                           bool operator()() {
-                                             py::gil_scoped_acquire gil;
-                                             raised = PyErr_CheckSignals() != 0;
-                                             if (raised) PyErr_Fetch(&type, &value, &traceback);
-                                             return raised;
-                                           }
-                                           PyObject *type = nullptr, *value = nullptr,
-                                                    *traceback = nullptr;
-                                         };
+// Lets Python run its signal handlers; an exception of
+// theirs ends the run and is raised after it.
+struct SignalCheck {
+  bool raised = false;
+  bool operator()() {
+    py::gil_scoped_acquire gil;
+    raised = PyErr_CheckSignals() != 0;
+    if (raised) PyErr_Fetch(&type, &value, &traceback);
+    return raised;
+  }
+  PyObject *type = nullptr, *value = nullptr, *traceback = nullptr;
+};
 
-                                         template <class T>
-                                         py::tuple run_trainer(
-                                             Trainer<T> & trainer, In<T> & params,
-                                             const py::array& x, const py::array& y,
-                                             const MaybeIn<T>& weight, double scale,
-                                             const MaybeIn<int64_t>& orders,
-                                             const In<double>& learning_rates, ptrdiff_t batch_size,
-                                             std::vector<double> l2, bool l2_in_loss,
-                                             bool want_metrics, int threads,
-                                             const In<uint8_t>& stop,
-                                             const MaybeIn<uint64_t>& dropout_keys,
-                                             bool check_signals) {
-                                           RunArgs<T> args;
-                                           args.data = data_of<T>(x, y, weight, scale);
-                                           args.orders = orders ? orders->data() : nullptr;
-                                           args.learning_rates = learning_rates.data();
-                                           args.epochs = learning_rates.shape(0);
-                                           args.rates_an_epoch = learning_rates.ndim() > 1
-                                                                     ? learning_rates.shape(1)
-                                                                     : 1;
-                                           args.batch_size = batch_size;
-                                           args.l2 = std::move(l2);
-                                           args.l2_in_loss = l2_in_loss;
-                                           args.want_metrics = want_metrics;
-                                           args.threads = threads;
-                                           args.poll.stop = stop.data();
-                                           args.dropout_keys =
-                                               dropout_keys ? dropout_keys->data() : nullptr;
-                                           SignalCheck signals;
-                                           if (check_signals)
-                                             args.poll.check = [&signals] { return signals(); };
-                                           T* flat = params.mutable_data();
-                                           RunResult result;
-                                           {
-                                             py::gil_scoped_release release;
-                                             result = trainer.run(args, flat);
-                                           }
-                                           if (signals.raised) {
-                                             PyErr_Restore(signals.type, signals.value,
-                                                           signals.traceback);
-                                             throw py::error_already_set();
-                                           }
-                                           const char* const names[] = {"ok", "interrupted",
-                                                                        "diverged", "bad_input"};
-                                           return py::make_tuple(to_array(result.totals),
-                                                                 names[int(result.status)],
-                                                                 result.bad_row);
-                                         }
+template <class T>
+py::tuple run_trainer(Trainer<T>& trainer, In<T>& params, const py::array& x, const py::array& y,
+                      const MaybeIn<T>& weight, double scale, const MaybeIn<int64_t>& orders,
+                      const In<double>& learning_rates, ptrdiff_t batch_size,
+                      std::vector<double> l2, bool l2_in_loss, bool want_metrics, int threads,
+                      const In<uint8_t>& stop, const MaybeIn<uint64_t>& dropout_keys,
+                      bool check_signals) {
+  RunArgs<T> args;
+  args.data = data_of<T>(x, y, weight, scale);
+  args.orders = orders ? orders->data() : nullptr;
+  args.learning_rates = learning_rates.data();
+  args.epochs = learning_rates.shape(0);
+  args.rates_an_epoch = learning_rates.ndim() > 1 ? learning_rates.shape(1) : 1;
+  args.batch_size = batch_size;
+  args.l2 = std::move(l2);
+  args.l2_in_loss = l2_in_loss;
+  args.want_metrics = want_metrics;
+  args.threads = threads;
+  args.poll.stop = stop.data();
+  args.dropout_keys = dropout_keys ? dropout_keys->data() : nullptr;
+  SignalCheck signals;
+  if (check_signals) args.poll.check = [&signals] { return signals(); };
+  T* flat = params.mutable_data();
+  RunResult result;
+  {
+    py::gil_scoped_release release;
+    result = trainer.run(args, flat);
+  }
+  if (signals.raised) {
+    PyErr_Restore(signals.type, signals.value, signals.traceback);
+    throw py::error_already_set();
+  }
+  const char* const names[] = {"ok", "interrupted", "diverged", "bad_input"};
+  return py::make_tuple(to_array(result.totals), names[int(result.status)], result.bad_row);
+}
 
-                                         template <class T>
-                                         void bind_dtype(py::module_ & m,
-                                                         const std::string& suffix) {
-                                           using namespace py::literals;
-                                           using Net = Network<T>;
+template <class T>
+void bind_dtype(py::module_& m, const std::string& suffix) {
+  using namespace py::literals;
+  using Net = Network<T>;
 
-                                           py::class_<Net, std::shared_ptr<Net>>(
-                                               m, ("Network" + suffix).c_str())
-                                               .def(py::init(&make_network<T>), "sizes"_a,
-                                                    "activations"_a, "loss"_a, "loss_parameter"_a,
-                                                    "reduction"_a, "bias"_a, "dropout"_a, "isa"_a)
-                                               .def(
-                                                   "fast_predict",
-                                                   [](std::shared_ptr<Net> net, In<T> params) {
-                                                     return FastCall<FastPredict<T>, 2>::make(
-                                                         new FastPredict<T>(std::move(net),
-                                                                            std::move(params)),
-                                                         "predict");
-                                                   },
-                                                   "params"_a.noconvert())
-                                               .def(
-                                                   "fast_gradient",
-                                                   [](std::shared_ptr<Net> net,
-                                                      In<T> params) -> py::object {
-                                                     if (!TinyPlan<T>::suits(*net, 1))
-                                                       return py::none();
-                                                     return FastCall<FastGradient<T>, 4>::make(
-                                                         new FastGradient<T>(std::move(net),
-                                                                             std::move(params)),
-                                                         "loss_and_grad");
-                                                   },
-                                                   "params"_a.noconvert())
-                                               .def(
-                                                   "forward",
-                                                   [](const Net& net, const In<T>& params,
-                                                      const py::array& x, double scale, In<T>& out,
-                                                      int threads) {
-                                                     const Data<T> data = rows_of<T>(x, scale);
-                                                     const T* flat = params.data();
-                                                     T* to = out.mutable_data();
-                                                     py::gil_scoped_release release;
-                                                     predict(net, flat, data, to, threads);
-                                                   },
-                                                   "params"_a.noconvert(), "x"_a.noconvert(),
-                                                   "scale"_a, "out"_a.noconvert(), "threads"_a)
-                                               .def(
-                                                   "evaluate",
-                                                   [](const Net& net, const In<T>& params,
-                                                      const py::array& x, const py::array& y,
-                                                      const MaybeIn<T>& weight, double scale,
-                                                      int threads) {
-                                                     const Data<T> data =
-                                                         data_of<T>(x, y, weight, scale);
-                                                     const T* flat = params.data();
-                                                     Totals totals;
-                                                     {
-                                                       py::gil_scoped_release release;
-                                                       totals = evaluate(net, flat, data, threads);
-                                                     }
-                                                     return to_array({totals});
-                                                   },
-                                                   "params"_a.noconvert(), "x"_a.noconvert(),
-                                                   "y"_a.noconvert(), "weight"_a.noconvert(),
-                                                   "scale"_a, "threads"_a)
-                                               .def(
-                                                   "loss_and_grad",
-                                                   [](const Net& net, const In<T>& params,
-                                                      const py::array& x, const py::array& y,
-                                                      const MaybeIn<T>& weight, double scale,
-                                                      In<T>& grad, int threads) {
-                                                     const Data<T> data =
-                                                         data_of<T>(x, y, weight, scale);
-                                                     const T* flat = params.data();
-                                                     T* to = grad.mutable_data();
-                                                     Totals totals;
-                                                     {
-                                                       py::gil_scoped_release release;
-                                                       totals = loss_and_grad(net, flat, data, to,
-                                                                              threads);
-                                                     }
-                                                     return py::make_tuple(totals.loss,
-                                                                           totals.weight);
-                                                   },
-                                                   "params"_a.noconvert(), "x"_a.noconvert(),
-                                                   "y"_a.noconvert(), "weight"_a.noconvert(),
-                                                   "scale"_a, "grad"_a.noconvert(), "threads"_a);
+  py::class_<Net, std::shared_ptr<Net>>(m, ("Network" + suffix).c_str())
+      .def(py::init(&make_network<T>), "sizes"_a, "activations"_a, "loss"_a, "loss_parameter"_a,
+           "reduction"_a, "bias"_a, "dropout"_a, "isa"_a)
+      .def(
+          "fast_predict",
+          [](std::shared_ptr<Net> net, In<T> params) {
+            return FastCall<FastPredict<T>, 2>::make(
+                new FastPredict<T>(std::move(net), std::move(params)), "predict");
+          },
+          "params"_a.noconvert())
+      .def(
+          "fast_gradient",
+          [](std::shared_ptr<Net> net, In<T> params) -> py::object {
+            if (!TinyPlan<T>::suits(*net, 1)) return py::none();
+            return FastCall<FastGradient<T>, 4>::make(
+                new FastGradient<T>(std::move(net), std::move(params)), "loss_and_grad");
+          },
+          "params"_a.noconvert())
+      .def(
+          "forward",
+          [](const Net& net, const In<T>& params, const py::array& x, double scale, In<T>& out,
+             int threads) {
+            const Data<T> data = rows_of<T>(x, scale);
+            const T* flat = params.data();
+            T* to = out.mutable_data();
+            py::gil_scoped_release release;
+            predict(net, flat, data, to, threads);
+          },
+          "params"_a.noconvert(), "x"_a.noconvert(), "scale"_a, "out"_a.noconvert(), "threads"_a)
+      .def(
+          "evaluate",
+          [](const Net& net, const In<T>& params, const py::array& x, const py::array& y,
+             const MaybeIn<T>& weight, double scale, int threads) {
+            const Data<T> data = data_of<T>(x, y, weight, scale);
+            const T* flat = params.data();
+            Totals totals;
+            {
+              py::gil_scoped_release release;
+              totals = evaluate(net, flat, data, threads);
+            }
+            return to_array({totals});
+          },
+          "params"_a.noconvert(), "x"_a.noconvert(), "y"_a.noconvert(), "weight"_a.noconvert(),
+          "scale"_a, "threads"_a)
+      .def(
+          "loss_and_grad",
+          [](const Net& net, const In<T>& params, const py::array& x, const py::array& y,
+             const MaybeIn<T>& weight, double scale, In<T>& grad, int threads) {
+            const Data<T> data = data_of<T>(x, y, weight, scale);
+            const T* flat = params.data();
+            T* to = grad.mutable_data();
+            Totals totals;
+            {
+              py::gil_scoped_release release;
+              totals = loss_and_grad(net, flat, data, to, threads);
+            }
+            return py::make_tuple(totals.loss, totals.weight);
+          },
+          "params"_a.noconvert(), "x"_a.noconvert(), "y"_a.noconvert(), "weight"_a.noconvert(),
+          "scale"_a, "grad"_a.noconvert(), "threads"_a);
 
-                                           py::class_<Trainer<T>>(m, ("Trainer" + suffix).c_str())
-                                               .def(py::init(
-                                                        [](std::shared_ptr<Net> net,
-                                                           const std::string& rule, double momentum,
-                                                           bool nesterov, double beta_1,
-                                                           double beta_2, double epsilon,
-                                                           double weight_decay, double clip_norm,
-                                                           double clip_value, bool scaled_velocity,
-                                                           bool epsilon_hat, bool epsilon_in_root) {
-                                                          OptimizerSpec o;
-                                                          o.rule =
-                                                              find_name<Rule>(kRuleNames, rule);
-                                                          o.momentum = momentum;
-                                                          o.nesterov = nesterov;
-                                                          o.beta_1 = beta_1;
-                                                          o.beta_2 = beta_2;
-                                                          o.epsilon = epsilon;
-                                                          o.weight_decay = weight_decay;
-                                                          o.clip_norm = clip_norm;
-                                                          o.clip_value = clip_value;
-                                                          o.scaled_velocity = scaled_velocity;
-                                                          o.epsilon_hat = epsilon_hat;
-                                                          o.epsilon_in_root = epsilon_in_root;
-                                                          return std::make_unique<Trainer<T>>(
-                                                              std::move(net), o);
-                                                        }),
-                                                    "network"_a, "rule"_a, py::kw_only(),
-                                                    "momentum"_a = 0.0, "nesterov"_a = false,
-                                                    "beta_1"_a = 0.0, "beta_2"_a = 0.0,
-                                                    "epsilon"_a = 0.0, "weight_decay"_a = 0.0,
-                                                    "clip_norm"_a = 0.0, "clip_value"_a = 0.0,
-                                                    "scaled_velocity"_a = false,
-                                                    "epsilon_hat"_a = false,
-                                                    "epsilon_in_root"_a = false)
-                                               .def("run", &run_trainer<T>, "params"_a.noconvert(),
-                                                    "x"_a.noconvert(), "y"_a.noconvert(),
-                                                    "weight"_a.noconvert(), "scale"_a,
-                                                    "orders"_a.noconvert(),
-                                                    "learning_rates"_a.noconvert(), "batch_size"_a,
-                                                    "l2"_a, "l2_in_loss"_a, "want_metrics"_a,
-                                                    "threads"_a, "stop"_a.noconvert(),
-                                                    "dropout_keys"_a.noconvert(), "check_signals"_a)
-                                               .def_property_readonly("steps", &Trainer<T>::steps)
-                                               .def(
-                                                   "get_moments",
-                                                   [](const Trainer<T>& t, In<T>& mean,
-                                                      In<T>& square) {
-                                                     t.get_moments(mean.mutable_data(),
-                                                                   square.mutable_data());
-                                                   },
-                                                   "m"_a.noconvert(), "v"_a.noconvert())
-                                               .def(
-                                                   "set_moments",
-                                                   [](Trainer<T>& t, int64_t steps,
-                                                      const In<T>& mean, const In<T>& square) {
-                                                     t.set_moments(steps, mean.data(),
-                                                                   square.data());
-                                                   },
-                                                   "steps"_a, "m"_a.noconvert(), "v"_a.noconvert());
+  py::class_<Trainer<T>>(m, ("Trainer" + suffix).c_str())
+      .def(py::init([](std::shared_ptr<Net> net, const std::string& rule, double momentum,
+                       bool nesterov, double beta_1, double beta_2, double epsilon,
+                       double weight_decay, double clip_norm, double clip_value,
+                       bool scaled_velocity, bool epsilon_hat, bool epsilon_in_root) {
+             OptimizerSpec o;
+             o.rule = find_name<Rule>(kRuleNames, rule);
+             o.momentum = momentum;
+             o.nesterov = nesterov;
+             o.beta_1 = beta_1;
+             o.beta_2 = beta_2;
+             o.epsilon = epsilon;
+             o.weight_decay = weight_decay;
+             o.clip_norm = clip_norm;
+             o.clip_value = clip_value;
+             o.scaled_velocity = scaled_velocity;
+             o.epsilon_hat = epsilon_hat;
+             o.epsilon_in_root = epsilon_in_root;
+             return std::make_unique<Trainer<T>>(std::move(net), o);
+           }),
+           "network"_a, "rule"_a, py::kw_only(), "momentum"_a = 0.0, "nesterov"_a = false,
+           "beta_1"_a = 0.0, "beta_2"_a = 0.0, "epsilon"_a = 0.0, "weight_decay"_a = 0.0,
+           "clip_norm"_a = 0.0, "clip_value"_a = 0.0, "scaled_velocity"_a = false,
+           "epsilon_hat"_a = false, "epsilon_in_root"_a = false)
+      .def("run", &run_trainer<T>, "params"_a.noconvert(), "x"_a.noconvert(), "y"_a.noconvert(),
+           "weight"_a.noconvert(), "scale"_a, "orders"_a.noconvert(),
+           "learning_rates"_a.noconvert(), "batch_size"_a, "l2"_a, "l2_in_loss"_a, "want_metrics"_a,
+           "threads"_a, "stop"_a.noconvert(), "dropout_keys"_a.noconvert(), "check_signals"_a)
+      .def_property_readonly("steps", &Trainer<T>::steps)
+      .def(
+          "get_moments",
+          [](const Trainer<T>& t, In<T>& mean, In<T>& square) {
+            t.get_moments(mean.mutable_data(), square.mutable_data());
+          },
+          "m"_a.noconvert(), "v"_a.noconvert())
+      .def(
+          "set_moments",
+          [](Trainer<T>& t, int64_t steps, const In<T>& mean, const In<T>& square) {
+            t.set_moments(steps, mean.data(), square.data());
+          },
+          "steps"_a, "m"_a.noconvert(), "v"_a.noconvert());
 
-                                           m.def(("layer_forward" + suffix).c_str(),
-                                                 [](const In<T>& x, const In<T>& w,
-                                                    const MaybeIn<T>& b,
-                                                    const std::string& activation, In<T>& out,
-                                                    const std::string& isa, int threads) {
-                                                   layer_forward(
-                                                       kernels_of<T>(choose_kernels(isa)),
-                                                       {x.data(), w.data(), b ? b->data() : nullptr,
-                                                        x.shape(0), x.shape(1), w.shape(1),
-                                                        find_name<Activation>(kActivationNames,
-                                                                              activation)},
-                                                       out.mutable_data(), threads);
-                                                 },
-                                                 "x"_a.noconvert(), "w"_a.noconvert(),
-                                                 "b"_a.noconvert(), "activation"_a,
-                                                 "out"_a.noconvert(), "isa"_a, "threads"_a);
-                                           m.def(("layer_backward" + suffix).c_str(),
-                                                 [](const In<T>& x, const In<T>& w,
-                                                    const In<T>& kept, const In<T>& grad_a,
-                                                    const std::string& activation,
-                                                    std::optional<In<T>>& dx, In<T>& dw, In<T>& db,
-                                                    const std::string& isa, int threads) {
-                                                   layer_backward(
-                                                       kernels_of<T>(choose_kernels(isa)),
-                                                       {x.data(), w.data(), nullptr, x.shape(0),
-                                                        x.shape(1), w.shape(1),
-                                                        find_name<Activation>(kActivationNames,
-                                                                              activation)},
-                                                       kept.data(), grad_a.data(),
-                                                       dx ? dx->mutable_data() : nullptr,
-                                                       dw.mutable_data(), db.mutable_data(),
-                                                       threads);
-                                                 },
-                                                 "x"_a.noconvert(), "w"_a.noconvert(),
-                                                 "kept"_a.noconvert(), "grad_a"_a.noconvert(),
-                                                 "activation"_a, "dx"_a.noconvert(),
-                                                 "dw"_a.noconvert(), "db"_a.noconvert(), "isa"_a,
-                                                 "threads"_a);
-                                         }
+  m.def(("layer_forward" + suffix).c_str(),
+        [](const In<T>& x, const In<T>& w, const MaybeIn<T>& b, const std::string& activation,
+           In<T>& out, const std::string& isa, int threads) {
+          layer_forward(kernels_of<T>(choose_kernels(isa)),
+                        {x.data(), w.data(), b ? b->data() : nullptr, x.shape(0), x.shape(1),
+                         w.shape(1), find_name<Activation>(kActivationNames, activation)},
+                        out.mutable_data(), threads);
+        },
+        "x"_a.noconvert(), "w"_a.noconvert(), "b"_a.noconvert(), "activation"_a,
+        "out"_a.noconvert(), "isa"_a, "threads"_a);
+  m.def(("layer_backward" + suffix).c_str(),
+        [](const In<T>& x, const In<T>& w, const In<T>& kept, const In<T>& grad_a,
+           const std::string& activation, std::optional<In<T>>& dx, In<T>& dw, In<T>& db,
+           const std::string& isa, int threads) {
+          layer_backward(kernels_of<T>(choose_kernels(isa)),
+                         {x.data(), w.data(), nullptr, x.shape(0), x.shape(1), w.shape(1),
+                          find_name<Activation>(kActivationNames, activation)},
+                         kept.data(), grad_a.data(), dx ? dx->mutable_data() : nullptr,
+                         dw.mutable_data(), db.mutable_data(), threads);
+        },
+        "x"_a.noconvert(), "w"_a.noconvert(), "kept"_a.noconvert(), "grad_a"_a.noconvert(),
+        "activation"_a, "dx"_a.noconvert(), "dw"_a.noconvert(), "db"_a.noconvert(), "isa"_a,
+        "threads"_a);
+}
 
 }  // namespace
 }  // namespace mlpfast

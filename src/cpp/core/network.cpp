@@ -123,7 +123,7 @@ ptrdiff_t Network<T>::gather_inputs(const Batch<T>& batch, Range rows, ptrdiff_t
   const ptrdiff_t bad = kernels.gather[int(batch.data->x_type)](g);
   if (drops_inputs())
     drop(0, ws.x, ws.x, ws.x_places, {rows.begin - base, rows.end - base},
-         {cols.begin, round_up(cols.size(), kernels.lanes)}, ws.dropping);
+         {0, round_up(spec.sizes.front(), kernels.lanes)}, ws.dropping);
   return bad < 0 ? bad : batch.row(rows.begin + bad);
 }
 
