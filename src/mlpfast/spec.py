@@ -490,7 +490,7 @@ class SGD(Optimizer):
     learning_rate: LearningRate = 0.01
     momentum: float = 0.0
     nesterov: bool = False
-    scaled_velocity: bool = False
+    scaled_velocity: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -519,7 +519,7 @@ class Adam(Optimizer):
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-8
-    epsilon_hat: bool = False
+    epsilon_hat: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -535,7 +535,7 @@ class AdamW(Optimizer):
     beta_2: float = 0.999
     epsilon: float = 1e-8
     weight_decay: float = 0.01
-    epsilon_hat: bool = False
+    epsilon_hat: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -560,8 +560,8 @@ class RMSprop(Optimizer):
     rho: float = 0.99
     epsilon: float = 1e-8
     momentum: float = 0.0
-    epsilon_in_root: bool = False
-    scaled_velocity: bool = False
+    epsilon_in_root: bool = field(default=False, kw_only=True)
+    scaled_velocity: bool = field(default=False, kw_only=True)
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {
