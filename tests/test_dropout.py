@@ -97,7 +97,7 @@ def run(net, x, y, weight=None, *, lr=1.0, keys=(KEY,), batch_size=None, orders=
     data = Data(*(None if a is None else np.asarray(a, dtype) for a in (x, y, weight)))
     return trainer.run(
         *(data, orders, [lr] * len(keys), batch_size or len(x)),
-        l2=0.0,
+        l2=[0.0] * net.spec.n_layers,
         want_metrics=True,
         stop=np.zeros(1, np.uint8),
         dropout_keys=np.array(keys, np.uint64),

@@ -104,7 +104,7 @@ def cases(draw):
         hidden,
         output,
         loss,
-        draw(st.sampled_from(["mean", "sum"])),
+        draw(st.sampled_from(["mean", "sum", "mean_over_rows"])),
         draw(st.booleans()),
         x,
         y,
@@ -162,7 +162,8 @@ def test_evaluate(backend, dtype, case):
     for name in ("loss", "mse", "mae"):
         close(actual[name], expected[name], dtype, 1e-4, 1e-10)
     # In float32, outputs that are equal but for rounding may be ranked otherwise, in two rows say.
-    weight = np.ones(len(case.x)) if case.weight is None else case.weight
+    counted = case.weight is None or case.reduction == "mean_over_rows"
+    weight = np.ones(len(case.x)) if counted else case.weight
     slack = 2 * weight.max() / weight.sum() if dtype == "float32" else 0.0
     assert abs(actual["accuracy"] - expected["accuracy"]) <= slack + 1e-6
 
@@ -177,6 +178,9 @@ OPTIMIZERS = [
     mlpfast.AdamW(0.01, epsilon=1e-2, weight_decay=0.1),
     mlpfast.RMSprop(0.005, epsilon=1e-2),
     mlpfast.RMSprop(0.002, epsilon=1e-2, momentum=0.8),
+    mlpfast.SGD(0.003, momentum=0.5, nesterov=True, scaled_velocity=True),
+    mlpfast.Adam(0.001, epsilon=1e-2, epsilon_hat=True),
+    mlpfast.RMSprop(0.002, epsilon=1e-2, momentum=0.8, epsilon_in_root=True, scaled_velocity=True),
 ]
 
 
@@ -189,7 +193,8 @@ OPTIMIZERS = [
 )
 def test_ten_steps(backend, dtype, case, optimizer, batch_size, shuffle, l2):
     """Uneven last batches, batches larger than the data, row orders, every optimizer."""
-    case.reduction = "mean"  # a sum over rows would make the rates above too large
+    if case.reduction == "sum":  # which would make the rates above too large
+        case.reduction = "mean"
     rows = slice(10 * batch_size)
     case.x, case.y = case.x[rows], case.y[rows]
     case.weight = None if case.weight is None else case.weight[rows]
@@ -407,7 +412,7 @@ def start_run(backend, dtype, learning_rates, n=10, batch_size=4, orders=None, s
     with np.errstate(all="ignore"):
         report = trainer.run(
             *(Data(x, y), orders, learning_rates, batch_size),
-            l2=0.0,
+            l2=[0.0, 0.0],
             want_metrics=True,
             stop=np.array([stop], np.uint8),
         )
@@ -456,6 +461,7 @@ def test_divergence_in_the_last_update_is_seen(backend, dtype):
 
 def modes_run(backend, dtype, n, weights, sizes=(3, 5, 2), **modes):
     """Train two epochs of smaller and smaller batches with an l2 term of its own kind."""
+    modes.setdefault("l2", [0.0] * (len(sizes) - 1))
     net = mlpfast.MLP(
         *(sizes, "tanh"),
         loss="squared_error",
@@ -482,16 +488,21 @@ def modes_run(backend, dtype, n, weights, sizes=(3, 5, 2), **modes):
 
 
 @pytest.mark.parametrize("weights", [False, True])
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "mean_over_rows"])
 @pytest.mark.parametrize(
     ("sizes", "n"), [((3, 5, 2), 5), ((3, 5, 2), 700), ((30, 70, 80, 3), 50), ((4, 150, 250, 2), 9)]
 )
 def test_l2_per_row(sizes, n, reduction, weights, backend, dtype):
     """Every step and every figure, against the objective written out with `loss_and_grad`."""
+    factors = [0.7, 0.0, 0.2] if len(sizes) > 3 else [0.7, 0.3]
     _, data, report = run = modes_run(
-        *(backend, dtype, n, weights, sizes), l2=0.7, l2_per_row=True, reduction=reduction
+        *(backend, dtype, n, weights, sizes),
+        l2=factors,
+        l2_per_row=True,
+        want_penalty=True,
+        reduction=reduction,
     )
-    net = modes_run("numpy", "float64", n, weights, sizes, l2=0.0, reduction=reduction)[0]
+    net = modes_run("numpy", "float64", n, weights, sizes, reduction=reduction)[0]
     net.params = mlpfast.MLP(sizes, dtype=dtype, random_state=0).params
     velocity, expected = np.zeros(net.n_params), []
     for lr in np.array([0.1, 0.05]) / (n if reduction == "sum" else 1):
@@ -500,27 +511,31 @@ def test_l2_per_row(sizes, n, reduction, weights, backend, dtype):
             rows = slice(first, first + max(n // 3, 1))
             x, y = data.x[rows], data.y[rows]
             w = None if data.sample_weight is None else data.sample_weight[rows]
-            weight = len(x) if w is None else w.sum(dtype=np.float64)
+            counts = w is None or reduction == "mean_over_rows"
+            weight = len(x) if counts else w.sum(dtype=np.float64)
             value, gradient = net.loss_and_grad(x, y, w)
-            share, by = (1 / weight, len(x)) if reduction == "mean" else (1.0, 1.0)
+            share, by = (1.0, 1.0) if reduction == "sum" else (1 / weight, len(x))
             loss += by * value
-            for new, old in zip(net.spec.unflatten(gradient), net.weights, strict=True):
-                penalty += by * share * 0.35 * (old**2).sum()
-                new[0][...] += 0.7 * share * old
+            layers = zip(net.spec.unflatten(gradient), net.weights, factors, strict=True)
+            for new, old, factor in layers:
+                penalty += by * share * 0.5 * factor * (old**2).sum()
+                new[0][...] += factor * share * old
             velocity = 0.5 * velocity + gradient
             net.params = net.params - lr * velocity
         expected.append([loss, penalty])
     close(run[0].params, net.params, dtype, 1e-3, 1e-8)
     figures = report.totals[:, [TOTALS.index("loss"), TOTALS.index("penalty")]]
     np.testing.assert_allclose(figures, expected, rtol=1e-4 if dtype == "float32" else 1e-10)
-    if reduction == "mean":
+    if reduction != "sum":
         np.testing.assert_allclose(report.totals[:, TOTALS.index("weight")], n, rtol=1e-6)
 
 
-def test_no_penalty_without_l2_per_row(backend, dtype):
-    report = modes_run(backend, dtype, 20, True, l2=0.7)[2]
-    assert not report.totals[:, TOTALS.index("penalty")].any()
-    assert not modes_run(backend, dtype, 20, True, l2=0.0, l2_per_row=True)[2].totals[:, 5].any()
+@pytest.mark.parametrize("l2_per_row", [False, True])
+def test_no_penalty_unless_wanted(l2_per_row, backend, dtype):
+    for l2, wanted in (([0.7, 0.7], False), ([0.0, 0.0], True)):
+        modes = {"l2": l2, "l2_per_row": l2_per_row, "want_penalty": wanted}
+        report = modes_run(backend, dtype, 20, True, **modes)[2]
+        assert not report.totals[:, TOTALS.index("penalty")].any()
 
 
 @pytest.mark.parametrize("sizes", [(3, 5, 2), (30, 200, 200, 2)])
@@ -535,7 +550,7 @@ def test_a_run_may_go_on_through_divergence(sizes, backend, dtype):
         with np.errstate(all="ignore"):
             report = trainer.run(
                 *(data, None, [1e30] * 20, 4),
-                l2=0.0,
+                l2=[0.0] * net.spec.n_layers,
                 want_metrics=False,
                 stop=np.zeros(1, np.uint8),
                 heed_nonfinite=not kept,

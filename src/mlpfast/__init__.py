@@ -15,7 +15,7 @@ from mlpfast.callbacks import (
 from mlpfast.config import get_num_threads, set_num_threads, show_config
 from mlpfast.history import History
 from mlpfast.model import MLP
-from mlpfast.schedules import CosineDecay, ExponentialDecay, ReduceOnPlateau, StepDecay
+from mlpfast.schedules import CosineDecay, ExponentialDecay, PerStep, ReduceOnPlateau, StepDecay
 from mlpfast.spec import SGD, Adam, AdamW, Huber, NetSpec, Optimizer, Quantile, RMSprop
 from mlpfast.training import TrainingDiverged
 
@@ -41,6 +41,7 @@ __all__ = [
     "ModelCheckpoint",
     "NetSpec",
     "Optimizer",
+    "PerStep",
     "Quantile",
     "RMSprop",
     "ReduceOnPlateau",
@@ -54,22 +55,26 @@ __all__ = [
     "show_config",
 ]
 
-#: What needs an optional package, and the module that has it: imported when first asked for.
+#: What is imported when it is first asked for: what needs an optional package, and the faces. Names
+#: and their modules.
 _LAZY = {
     "MLPClassifier": "mlpfast.sklearn",
     "MLPRegressor": "mlpfast.sklearn",
 }
+_FACES = ("keras", "sklearn")
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'mlpfast' has no attribute {name!r}")
     from importlib import import_module
 
+    if name in _FACES:
+        return import_module(f"mlpfast.{name}")
+    if name not in _LAZY:
+        raise AttributeError(f"module 'mlpfast' has no attribute {name!r}")
     value = getattr(import_module(_LAZY[name]), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_LAZY, *_FACES})

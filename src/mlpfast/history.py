@@ -8,7 +8,7 @@ from mlpfast.backends.base import TOTALS, Array
 from mlpfast.spec import NetSpec, check_choice
 
 METRICS = {"accuracy": "correct", "mse": "squared_error", "mae": "absolute_error"}
-_LOSS, _WEIGHT = TOTALS.index("loss"), TOTALS.index("weight")
+_LOSS, _WEIGHT, _PENALTY = (TOTALS.index(name) for name in ("loss", "weight", "penalty"))
 
 
 class History:
@@ -56,14 +56,15 @@ def summarize(spec: NetSpec, totals: Array, metrics: Sequence[str]) -> dict[str,
     if len(totals) == 1:  # the same without arrays, whose least operation takes half a microsecond
         row = totals[0].tolist()
         total = row[_WEIGHT] or 1.0
-        one = {"loss": [row[_LOSS] if spec.reduction == "sum" else row[_LOSS] / total]}
+        loss = row[_LOSS] + row[_PENALTY]
+        one = {"loss": [loss if spec.reduction == "sum" else loss / total]}
         for name in metrics:
             one[name] = [row[TOTALS.index(METRICS[name])] / total]
         return one
     weight = totals[:, _WEIGHT].copy()
     weight[weight == 0] = 1.0
-    loss = totals[:, _LOSS]
-    columns = {"loss": (loss if spec.reduction == "sum" else loss / weight).tolist()}
+    losses = totals[:, _LOSS] + totals[:, _PENALTY]
+    columns = {"loss": (losses if spec.reduction == "sum" else losses / weight).tolist()}
     for name in metrics:
         columns[name] = (totals[:, TOTALS.index(METRICS[name])] / weight).tolist()
     return columns

@@ -51,8 +51,9 @@ class MLP:
         "binary_log_loss" (sigmoid) and "log_loss" (softmax), the same but for probabilities that
         are clipped by the resolution of the dtype, and "poisson_deviance" (exp), half of it,
         sum(t log(t / o) - t + o).
-    reduction : {"mean", "sum"}
-        Over the rows of a batch. The mean is weighted by the sample weights.
+    reduction : {"mean", "sum", "mean_over_rows"}
+        Over the rows of a batch. The mean is weighted by the sample weights; "mean_over_rows" is
+        the weighted sum divided by the number of rows, and other figures are not weighted (Keras).
     dtype : {"float32", "float64"}
     bias : bool, default True
     dropout : float or list of float in [0, 1), default 0
@@ -334,7 +335,8 @@ class MLP:
         sample_weight: Any = None,
         validation_data: Sequence[Any] | None = None,
         metrics: Iterable[str] = ("accuracy",),
-        l2: float = 0.0,
+        l2: float | Sequence[float] = 0.0,
+        l2_in_loss: bool = False,
         callbacks: Iterable[Callback | Callable[..., Any]] = (),
         verbose: int = 0,
         input_scale: float = 1.0,
@@ -364,8 +366,11 @@ class MLP:
             Judged after each epoch.
         metrics : names out of "accuracy", "mse", "mae"
             "accuracy" means little for a regression: there ask for "mae", or for nothing by ().
-        l2 : float, default 0
-            Adds ``1/2 l2 sum(W^2)`` over the weights, not the biases, to each batch's loss.
+        l2 : float or list of float, default 0
+            Adds ``1/2 l2 sum(W^2)`` over the weights, not the biases, to each batch's loss; a list
+            has a factor for each layer.
+        l2_in_loss : bool, default False
+            Whether the losses of the history take that in.
         callbacks : Callback instances or functions (net, epoch, logs)
             Run after each epoch; one that returns True ends the fit.
         verbose : {0, 1, 2}
@@ -413,6 +418,7 @@ class MLP:
             validation=self._check_validation(validation_data, input_scale),
             metrics=names,
             l2=l2,
+            l2_in_loss=l2_in_loss,
             callbacks=callbacks,
             verbose=verbose,
             on_nonfinite=on_nonfinite,

@@ -46,8 +46,9 @@ RunResult Trainer<T>::run(const RunArgs<T>& args, T* flat) {
   const Occupied occupied(busy_);
   const Layout& layout = net_->layout;
   const ptrdiff_t rows = std::min(args.batch_size, args.data.n);
-  // The plan of the smallest nets has the plain rules alone.
-  const bool plain = !clipped_ && !args.l2_per_row && args.heed_nonfinite;
+  const bool wants_penalty = args.want_penalty && args.has_l2();
+  // The plan of the smallest nets has the plain ways alone.
+  const bool plain = !clipped_ && !wants_penalty && !args.l2_per_row && args.heed_nonfinite;
   if (plain && TinyPlan<T>::suits(*net_, rows)) {
     plan_ = nullptr;
     if (!tiny_ || !tiny_->fits(rows))
@@ -70,7 +71,7 @@ RunResult Trainer<T>::run(const RunArgs<T>& args, T* flat) {
   saved_ = returns && layout.n_params > kSmallNet ? flat : nullptr;
   if (returns && !saved_) before.assign(state_.w, state_.w + arena_.size() / ptrdiff_t(sizeof(T)));
 
-  if (args.l2_per_row && args.l2 != 0) {
+  if (wants_penalty) {
     if (!squares_) squares_ = std::make_unique<WeightSquares<T>>(*net_);
   } else {
     squares_ = nullptr;
@@ -125,18 +126,17 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
   // Every member begins the steps itself, and need not wait for another to have done so.
   Optimizer<T> optimizer = optimizer_;
   int64_t t = steps_;
+  const bool has_l2 = args.has_l2();
 
   for (ptrdiff_t e = 0; e < epochs; ++e) {
-    const double lr = args.learning_rates[e];
     const int64_t* order = args.orders ? args.orders + e * n : nullptr;
     Totals sum;
     for (ptrdiff_t first = 0; first < n; first += args.batch_size) {
       const ptrdiff_t rows = std::min(args.batch_size, n - first);
+      const double lr = args.rate(e, first);
+      optimizer.begin_step(++t, lr);
       Step<T> step;
       step.batch = {&args.data, order, first, rows};
-      step.l2 = args.l2;
-      if (args.l2_per_row) step.l2 *= step.batch.scale(net_->spec.mean);
-      optimizer.begin_step(++t, lr, step.l2);
       if (first + rows < n)
         step.next = {&args.data, order, first + rows, std::min(args.batch_size, n - first - rows)};
       else if (e + 1 < epochs)
@@ -146,6 +146,8 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
       step.state = state_;
       step.optimizer = clipped_ ? nullptr : &optimizer;
       step.lr = lr;
+      step.l2 = has_l2 ? args.l2.data() : nullptr;
+      if (args.l2_per_row) step.l2_share = step.batch.scale(net_->spec.reduction);
       step.want_metrics = args.want_metrics;
       // Nobody moves a weight in a step before all have come this far.
       if (squares_) squares_->add_up(team, state_.w);
@@ -162,9 +164,10 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
       if (leads) {
         steps_ = t;
         Totals totals = plan_->totals();
-        if (squares_) totals.penalty = 0.5 * args.l2 * squares_->sum();
-        if (args.l2_per_row && net_->spec.mean && totals.weight != 0)
-          totals.scale(double(rows) / totals.weight);
+        if (squares_) totals.penalty = penalty(step, totals.weight);
+        // As if the weights of the batch had a mean of 1.
+        if (args.l2_per_row && net_->spec.reduction != Reduction::sum)
+          totals.scale(double(rows) * step.l2_share);
         sum.add(totals);
         if (plan_->bad_row() >= 0) {
           result.status = Status::bad_input;
@@ -189,6 +192,15 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
     }
     if (leads) result.totals.push_back(sum);
   }
+}
+
+// The l2 term of a step, as often as its rows count.
+template <class T>
+double Trainer<T>::penalty(const Step<T>& step, double weight) const {
+  double sum = 0;
+  for (size_t l = 0; l < net_->depth(); ++l)
+    if (step.l2_of(l) != 0) sum += step.l2_of(l) * squares_->sum(l);
+  return 0.5 * sum * (net_->spec.reduction == Reduction::sum ? 1.0 : weight);
 }
 
 // Writes the weights of all members back if all are finite.

@@ -32,6 +32,7 @@ class Trainer {
   RunResult run_epochs(const RunArgs<T>& args, ptrdiff_t epochs);
   void train(const Team& team, const RunArgs<T>& args, ptrdiff_t epochs, RunResult& result);
   bool save(const Team& team);
+  double penalty(const Step<T>& step, double weight) const;
 
   std::shared_ptr<const Network<T>> net_;
   Optimizer<T> optimizer_;

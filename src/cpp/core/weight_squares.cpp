@@ -12,9 +12,11 @@ constexpr ptrdiff_t kSpan = 2048;
 
 template <class T>
 WeightSquares<T>::WeightSquares(const Network<T>& net) : net_(net) {
-  for (const Layer& layer : net.layout.layers)
+  for (size_t l = 0; l < net.depth(); ++l) {
+    const Layer& layer = net.layout.layers[l];
     for (ptrdiff_t at = layer.packed_w; at < layer.packed_b; at += kSpan)
-      spans_.push_back({at, std::min(kSpan, layer.packed_b - at)});
+      spans_.push_back({at, std::min(kSpan, layer.packed_b - at), l});
+  }
   squares_.resize(spans_.size());
 }
 
@@ -27,9 +29,10 @@ void WeightSquares<T>::add_up(const Team& team, T* packed) {
 }
 
 template <class T>
-double WeightSquares<T>::sum() const {
+double WeightSquares<T>::sum(size_t layer) const {
   double sum = 0;
-  for (const double square : squares_) sum += square;
+  for (size_t i = 0; i < spans_.size(); ++i)
+    if (spans_[i].layer == layer) sum += squares_[i];
   return sum;
 }
 

@@ -1,4 +1,4 @@
-// The sum of the squares of all weights, without the biases: what an l2 term is made of.
+// The sum of the squares of each layer's weights, without the biases: what l2 terms are made of.
 #pragma once
 
 #include <vector>
@@ -16,12 +16,13 @@ class WeightSquares {
   // Adds up this member's share of the packed parameters, which are only read.
   void add_up(const Team& team, T* packed);
   // For all once every member has done so and they have met.
-  double sum() const;
+  double sum(size_t layer) const;
 
  private:
   // Some neighbouring weights. The cut does not depend on the threads.
   struct Span {
     ptrdiff_t at, n;
+    size_t layer;
   };
   const Network<T>& net_;
   std::vector<Span> spans_;

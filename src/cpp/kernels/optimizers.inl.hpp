@@ -53,18 +53,20 @@ struct Adam {
 template <class V, bool plain>
 struct Rmsprop {
   static constexpr bool has_m = true, has_v = true;
-  V l2, rate, momentum, rho, rest, epsilon;
+  V l2, rate, gain, momentum, rho, rest, epsilon, inner;
   explicit Rmsprop(const UpdateSpan<typename V::T>& s)
       : l2(V::set(s.l2)),
         rate(V::set(s.rate)),
+        gain(V::set(s.gain)),
         momentum(V::set(s.beta_1)),
         rho(V::set(s.beta_2)),
         rest(V::set(s.one_minus_beta_2)),
-        epsilon(V::set(s.epsilon)) {}
+        epsilon(V::set(s.epsilon)),
+        inner(V::set(s.inner)) {}
   void operator()(V& w, V& m, V& v, V g) const {
     if (!plain) g = fma(l2, w, g);
     v = fma(rho, v, rest * (g * g));
-    m = fma(momentum, m, quotient(g, fast_sqrt(v) + epsilon));
+    m = fma(momentum, m, gain * quotient(g, fast_sqrt(v + inner) + epsilon));
     w = fma(rate, m, w);
   }
 };

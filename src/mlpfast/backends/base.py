@@ -15,7 +15,8 @@ Array: TypeAlias = npt.NDArray[Any]
 #: Columns of the totals that a pass over data returns, each a sum over rows, weighted by the
 #: sample weights: the loss, the weights themselves, right answers, and the squared and absolute
 #: errors (these two averaged over a row's outputs); and the l2 term of each batch, where
-#: `Trainer.run` is asked for it.
+#: `Trainer.run` is asked for it. For the reduction "mean_over_rows" only the loss is weighted, and
+#: the weights are counted as ones.
 TOTALS = ("loss", "weight", "correct", "squared_error", "absolute_error", "penalty")
 
 
@@ -93,20 +94,24 @@ class Trainer(Protocol):
         learning_rates: Array | Sequence[float],
         batch_size: int,
         *,
-        l2: float,
+        l2: Sequence[float],
         want_metrics: bool,
         stop: Array,
         l2_per_row: bool = False,
+        want_penalty: bool = False,
         heed_nonfinite: bool = True,
         dropout_keys: Array | None = None,
     ) -> Report:
         """Train one epoch for each learning rate and update the parameters in place.
 
-        `learning_rates` is a float64 array or a list of floats.
+        `learning_rates` is a float64 array or a list of floats, or an array (epochs, steps) with
+        one for each update. `l2` has a factor for each layer.
         With `l2_per_row`, the l2 term is added to the sum over a batch's rows that a mean then
-        divides by their weights: it is smaller the larger the batch is. The totals then have it as
-        their penalty, and each batch counts in them by the number of its rows, as if the weights
-        of each batch were scaled to a mean of 1.
+        divides by their weights: it is smaller the larger the batch is. Each batch then counts in
+        the totals by the number of its rows, as if the weights of each batch were scaled to a mean
+        of 1.
+        With `want_penalty`, the totals have the l2 term of each batch, times its weight unless the
+        reduction is a sum; else their penalty is 0.
         Without `heed_nonfinite`, a run goes on whatever becomes of the loss and the parameters,
         and never reports ``"diverged"``.
         `orders` (epochs, n) int64 is the row order of each epoch, None the natural one. `stop` is

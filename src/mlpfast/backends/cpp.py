@@ -16,6 +16,12 @@ from mlpfast.backends.base import Array, Data, FastGradient, FastPredict, Report
 from mlpfast.spec import NetSpec, Optimizer
 from mlpfast.threads import num_threads
 
+# Of one optimizer or another, as the extension calls them too.
+_HYPERPARAMETERS = (
+    *("momentum", "nesterov", "beta_1", "beta_2", "epsilon", "weight_decay"),
+    *("scaled_velocity", "epsilon_hat", "epsilon_in_root"),
+)
+
 
 def _network(spec: NetSpec, isa: str) -> Any:
     """Return the compiled description of a net that predicts; it holds no parameters."""
@@ -31,7 +37,7 @@ def _network_with_dropout(spec: NetSpec, isa: str) -> Any:
         spec.activations,
         spec.loss,
         spec.loss_parameter or 0.0,
-        spec.reduction == "mean",
+        spec.reduction,
         spec.bias,
         spec.dropout,
         isa,
@@ -44,14 +50,7 @@ class CppTrainer:
     def __init__(self, spec: NetSpec, params: Array, optimizer: Optimizer, isa: str) -> None:
         self._spec, self._params = spec, params
         o: Any = optimizer
-        hyper = {
-            name: getattr(o, name)
-            for name in (
-                *("momentum", "nesterov", "beta_1", "beta_2", "epsilon", "weight_decay"),
-                *("scaled_velocity", "epsilon_hat"),
-            )
-            if hasattr(o, name)
-        }
+        hyper = {name: getattr(o, name) for name in _HYPERPARAMETERS if hasattr(o, name)}
         if o.name == "rmsprop":
             hyper["beta_2"] = o.rho
         hyper |= {"clip_norm": o.clip_norm or 0.0, "clip_value": o.clip_value or 0.0}
@@ -79,10 +78,11 @@ class CppTrainer:
         learning_rates: Array | Sequence[float],
         batch_size: int,
         *,
-        l2: float,
+        l2: Sequence[float],
         want_metrics: bool,
         stop: Array,
         l2_per_row: bool = False,
+        want_penalty: bool = False,
         heed_nonfinite: bool = True,
         dropout_keys: Array | None = None,
     ) -> Report:
@@ -98,6 +98,7 @@ class CppTrainer:
             min(batch_size, len(data)),
             l2,
             l2_per_row,
+            want_penalty,
             heed_nonfinite,
             want_metrics,
             num_threads(),

@@ -24,7 +24,7 @@ from mlpfast.backends.base import (
     Report,
     no_fast_gradient,
 )
-from mlpfast.spec import ACTIVATIONS, FROM_PREACTIVATION, LOSSES, NetSpec, Optimizer
+from mlpfast.spec import ACTIVATIONS, FROM_PREACTIVATION, LOSSES, REDUCTIONS, NetSpec, Optimizer
 from mlpfast.threads import num_threads
 
 # Rows of a block, and of the chunks of a large batch whose gradients are summed on their own.
@@ -79,7 +79,7 @@ class Plan:
     """
 
     table: Array
-    loss: tuple[int, bool, bool, float]
+    loss: tuple[int, bool, int, float]
     units: int
     widest: int
     deltas: int
@@ -113,7 +113,8 @@ def plan_of(spec: NetSpec) -> Plan:
         deltas += _odd(n_out, lanes)
         gradient += (n_in + 1) * padded
     parameter = spec.loss_parameter or 0.0
-    loss = (LOSSES.index(spec.loss), spec.loss_from_logits, spec.reduction == "mean", parameter)
+    reduction = REDUCTIONS.index(spec.reduction)
+    loss = (LOSSES.index(spec.loss), spec.loss_from_logits, reduction, parameter)
     return Plan(table, loss, units, _up(max(spec.sizes[1:]), lanes), deltas, gradient)
 
 
@@ -228,10 +229,11 @@ class NumbaTrainer:
         learning_rates: Array | Sequence[float],
         batch_size: int,
         *,
-        l2: float,
+        l2: Sequence[float],
         want_metrics: bool,
         stop: Array,
         l2_per_row: bool = False,
+        want_penalty: bool = False,
         heed_nonfinite: bool = True,
         dropout_keys: Array | None = None,
     ) -> Report:
@@ -245,10 +247,11 @@ class NumbaTrainer:
         room = self._room[1]
         plan = plan_of(spec)
         rates = np.asarray(learning_rates, np.float64)
+        rates = rates.reshape(len(rates), -1)
         history = np.zeros((len(rates), k.FIGURES))
         constants = self._constants(l2)
         optimizer = self.optimizer
-        rule = (k.OPTIMIZERS.index(optimizer.name), _form(optimizer))
+        rule = (k.OPTIMIZERS.index(optimizer.name), bool(getattr(optimizer, "nesterov", False)))
         arguments = (
             room.sync,
             plan.table,
@@ -264,7 +267,7 @@ class NumbaTrainer:
             rates,
             _drops(spec, dropout_keys),
             batch_size,
-            (want_metrics, l2_per_row, heed_nonfinite),
+            (want_metrics, l2_per_row, want_penalty and any(l2), heed_nonfinite),
             stop,
             room.mem,
             room.places,
@@ -279,18 +282,22 @@ class NumbaTrainer:
         done, status, self.steps = _run(k.run, room.team, arguments, seconds, stop)
         return Report(history[:done], _STATUS[status])
 
-    def _constants(self, l2: float) -> Array:
-        """Return the numbers that the kernels' updates read, (k.CONSTANTS,) float64."""
+    def _constants(self, l2: Sequence[float]) -> Array:
+        """Return the numbers that the kernels' updates read, float64."""
         o: Any = self.optimizer
         beta_1 = getattr(o, "beta_1", 0.0)
         beta_2 = getattr(o, "beta_2", getattr(o, "rho", 0.0))
-        constants = np.zeros(k.CONSTANTS)
+        constants = np.zeros(k.L2 + len(l2))
         constants[k.MOMENTUM] = getattr(o, "momentum", 0.0)
         constants[k.BETA_1], constants[k.REST_1] = beta_1, 1 - beta_1
         constants[k.BETA_2], constants[k.REST_2] = beta_2, 1 - beta_2
-        constants[k.EPSILON] = getattr(o, "epsilon", 0.0)
+        in_root = getattr(o, "epsilon_in_root", False)
+        constants[k.INNER if in_root else k.EPSILON] = getattr(o, "epsilon", 0.0)
+        constants[k.EPSILON_HAT] = getattr(o, "epsilon_hat", False)
+        # Without momentum there is no velocity.
+        constants[k.SCALED_VELOCITY] = getattr(o, "scaled_velocity", False) and o.momentum != 0
         constants[k.DECAY] = getattr(o, "weight_decay", 0.0)
-        constants[k.L2] = l2
+        constants[k.L2 :] = l2
         constants[k.CLIP_NORM], constants[k.CLIP_VALUE] = o.clip_norm or 0.0, o.clip_value or 0.0
         return constants
 
@@ -300,14 +307,6 @@ class NumbaTrainer:
     def load_state(self, state: dict[str, Any]) -> None:
         self.steps = int(state["steps"])
         self.m[...], self.v[...] = state["m"], state["v"]
-
-
-def _form(optimizer: Any) -> int:
-    """Return the form of a rule, as `_numba_kernels` numbers them."""
-    if getattr(optimizer, "epsilon_hat", False):
-        return k.HAT
-    form = k.SCALED if getattr(optimizer, "scaled_velocity", False) else k.PLAIN
-    return form + (k.NESTEROV if getattr(optimizer, "nesterov", False) else 0)
 
 
 def _drops(spec: NetSpec, keys: Array | None) -> tuple[Array, int, Array]:
@@ -480,7 +479,8 @@ class NumbaBackend:
     def loss_and_grad(self, spec: NetSpec, params: Array, data: Data, grad: Array) -> float:
         spec = spec.without_dropout
         n, plan = len(data), plan_of(spec)
-        no_constants, history = np.zeros(k.CONSTANTS), np.zeros((1, k.FIGURES))
+        no_constants = np.zeros(k.L2 + spec.n_layers)
+        history = np.zeros((1, k.FIGURES))
         seconds = _seconds(spec, n, n, 1)
         team = _team(seconds, spec, n)
         room = _room(spec, n, team, train=True)
@@ -488,7 +488,7 @@ class NumbaBackend:
             room.sync,
             plan.table,
             plan.loss,
-            (-1, k.PLAIN),
+            (-1, False),
             (params, grad, grad, grad),
             grad,
             0,
@@ -496,10 +496,10 @@ class NumbaBackend:
             _where_y(data),
             n,
             _NO_ORDERS,
-            np.zeros(1),
+            np.zeros((1, 1)),
             _drops(spec, None),
             n,
-            (False, False, True),
+            (False, False, False, True),
             np.zeros(1, np.uint8),
             room.mem,
             room.places,

@@ -32,6 +32,8 @@ from mlpfast.spec import (
     Optimizer,
 )
 
+_PENALTY = TOTALS.index("penalty")
+
 # ---------------------------------------------------------------------------- activations
 
 _erfc: Callable[[Array], Array] = np.frompyfunc(math.erfc, 1, 1)
@@ -259,16 +261,18 @@ def loss_and_delta(spec: NetSpec, z: Array, a: Array, t: Array) -> tuple[Array, 
     return row_loss, BACKWARD[name](z if name in FROM_PREACTIVATION else a, grad_a)
 
 
-def totals(row_loss: Array, a: Array, t: Array, weight: Array) -> Array:
+def totals(spec: NetSpec, row_loss: Array, a: Array, t: Array, weight: Array) -> Array:
     """Return the sums of `TOTALS` over the rows of a batch, without penalty."""
     if a.shape[1] == 1:
         correct = (a[:, 0] > 0.5) == (t[:, 0] > 0.5)
     else:
         correct = a.argmax(axis=1) == t.argmax(axis=1)
     e = (a - t).astype(np.float64)
-    columns = (row_loss, np.ones_like(weight), correct, (e * e).mean(1), np.abs(e).mean(1))
-    sums = [np.dot(weight.astype(np.float64), c.astype(np.float64)) for c in columns]
-    return np.array([*sums, 0.0])
+    columns = (np.ones_like(weight), correct, (e * e).mean(1), np.abs(e).mean(1))
+    weight = weight.astype(np.float64)
+    counted = np.ones_like(weight) if spec.reduction == "mean_over_rows" else weight
+    loss = np.dot(weight, row_loss.astype(np.float64))
+    return np.array([loss, *(np.dot(counted, c.astype(np.float64)) for c in columns), 0.0])
 
 
 def batch_of(spec: NetSpec, data: Data, rows: Any) -> tuple[Array, Array, Array]:
@@ -290,17 +294,26 @@ def loss_and_grad(
     """Return the `TOTALS` of a batch and the flat gradient of its reduced loss."""
     zs, activations = forward(spec, params, x, masks)
     row_loss, delta = loss_and_delta(spec, zs[-1], activations[-1], t)
-    sums = totals(row_loss, activations[-1], t, weight)
+    sums = totals(spec, row_loss, activations[-1], t, weight)
     scaled = weight * params.dtype.type(scale(spec, sums[1]))
     delta = delta * scaled[:, None]
     return sums, backward(spec, params, x, zs, activations, delta, masks)
 
 
 def scale(spec: NetSpec, weight_sum: float) -> float:
-    """Factor that makes the reduced loss of a summed one; 0 where all weights are 0."""
+    """Factor that makes the reduced loss of a summed one; 0 where all weights are 0.
+
+    `weight_sum` is the second of `TOTALS`.
+    """
     if spec.reduction == "sum":
         return 1.0
     return 1.0 / weight_sum if weight_sum != 0 else 0.0
+
+
+def l2_term(spec: NetSpec, params: Array, l2: Sequence[float]) -> float:
+    """Return ``1/2 sum l2_i sum(W_i^2)`` over the layers."""
+    squares = [float((w.astype(np.float64) ** 2).sum()) for w, _ in spec.unflatten(params)]
+    return 0.5 * sum(factor * square for factor, square in zip(l2, squares, strict=True))
 
 
 # ---------------------------------------------------------------------------- optimizers
@@ -315,6 +328,11 @@ def clip(optimizer: Optimizer, grad: Array) -> None:
         grad *= grad.dtype.type(optimizer.clip_norm / np.maximum(norm, optimizer.clip_norm))
 
 
+def _gain(optimizer: Any, lr: float) -> tuple[float, float]:
+    """Return the factor on what a velocity gathers, and on the step that it makes."""
+    return (-lr, 1.0) if optimizer.scaled_velocity else (1.0, -lr)
+
+
 def update(
     optimizer: Optimizer, step: int, lr: float, w: Array, g: Array, m: Array, v: Array
 ) -> None:
@@ -324,14 +342,10 @@ def update(
         if o.momentum == 0.0:
             w -= lr * g
             return
-        if o.scaled_velocity:
-            m *= o.momentum
-            m -= lr * g
-            w += o.momentum * m - lr * g if o.nesterov else m
-            return
+        gain, size = _gain(o, lr)
         m *= o.momentum
-        m += g
-        w -= lr * (g + o.momentum * m) if o.nesterov else lr * m
+        m += gain * g
+        w += size * (gain * g + o.momentum * m) if o.nesterov else size * m
     elif o.name in ("adam", "adamw"):
         if o.name == "adamw":
             w *= 1 - lr * o.weight_decay
@@ -346,12 +360,14 @@ def update(
     else:  # rmsprop
         v *= o.rho
         v += (1 - o.rho) * (g * g)
-        u = g / (np.sqrt(v) + o.epsilon)
+        u = g / (np.sqrt(v + o.epsilon) if o.epsilon_in_root else np.sqrt(v) + o.epsilon)
+        gain, size = _gain(o, lr)
+        u *= g.dtype.type(gain)
         if o.momentum:
             m *= o.momentum
             m += u
             u = m
-        w -= lr * u
+        w += size * u
 
 
 # Overflow and NaN are part of the answer, as on the other backends: training looks for them itself.
@@ -374,10 +390,11 @@ class NumpyTrainer:
         t: Array,
         weight: Array,
         lr: float,
-        l2: float,
+        l2: Sequence[float],
         masks: Masks = (),
         *,
         l2_per_row: bool = False,
+        want_penalty: bool = False,
         heed_nonfinite: bool = True,
     ) -> Array:
         """Make one update and return the batch's `TOTALS` (before the update)."""
@@ -385,18 +402,16 @@ class NumpyTrainer:
         sums, grad = loss_and_grad(spec, self.params, x, t, weight, masks)
         if heed_nonfinite and not np.isfinite(sums[0]):
             return sums
-        share = 1.0
-        if l2_per_row:
-            share = scale(spec, sums[1])
-            for w, _ in spec.unflatten(self.params):
-                sums[5] += 0.5 * l2 * np.square(w, dtype=np.float64).sum()
-            if spec.reduction == "mean":
-                sums *= len(x) * share
-        if l2:
-            for (dw, _), (w, _) in zip(
-                spec.unflatten(grad), spec.unflatten(self.params), strict=True
-            ):
-                np.add(dw, l2 * share * w, out=dw)
+        share = scale(spec, sums[1]) if l2_per_row else 1.0
+        if want_penalty:
+            counted = 1.0 if spec.reduction == "sum" else sums[1]
+            sums[_PENALTY] = l2_term(spec, self.params, l2) * share * counted
+        if l2_per_row and spec.reduction != "sum":
+            sums *= len(x) * share
+        layers = zip(spec.unflatten(grad), spec.unflatten(self.params), l2, strict=True)
+        for (dw, _), (w, _), factor in layers:
+            if factor:
+                np.add(dw, factor * share * w, out=dw)
         clip(self.optimizer, grad)
         self.steps += 1
         update(self.optimizer, self.steps, lr, self.params, grad, self.m, self.v)
@@ -410,16 +425,17 @@ class NumpyTrainer:
         learning_rates: Array | Sequence[float],
         batch_size: int,
         *,
-        l2: float,
+        l2: Sequence[float],
         want_metrics: bool,
         stop: Array,
         l2_per_row: bool = False,
+        want_penalty: bool = False,
         heed_nonfinite: bool = True,
         dropout_keys: Array | None = None,
     ) -> Report:
         _dropout.check_keys(self.spec, dropout_keys)
         history: list[Array] = []
-        for epoch, lr in enumerate(map(float, learning_rates)):
+        for epoch, rates in enumerate(np.asarray(learning_rates, np.float64)):
             before = self.params.copy(), self.m.copy(), self.v.copy(), self.steps
             sums = np.zeros(len(TOTALS))
             for first in range(0, len(data), batch_size):
@@ -431,9 +447,11 @@ class NumpyTrainer:
                 if dropout_keys is not None:
                     key = dropout_keys[epoch]
                     masks = _dropout.masks(self.spec, key, first // batch_size, len(x))
+                lr = float(rates[first // batch_size] if rates.ndim else rates)
                 sums += self.step(
                     *(x, t, weight, lr, l2, masks),
                     l2_per_row=l2_per_row,
+                    want_penalty=want_penalty,
                     heed_nonfinite=heed_nonfinite,
                 )
                 if heed_nonfinite and not np.isfinite(sums[0]):
@@ -502,7 +520,7 @@ class NumpyBackend:
             x, t, weight = batch_of(spec, data, rows)
             zs, activations = forward(spec, params, x)
             row_loss = _row_loss(spec, zs[-1], activations[-1], t)
-            result += totals(row_loss, activations[-1], t, weight)
+            result += totals(spec, row_loss, activations[-1], t, weight)
         return result
 
     def trainer(self, spec: NetSpec, params: Array, optimizer: Optimizer) -> NumpyTrainer:

@@ -75,7 +75,7 @@ class Rows:
         self, trainer: Trainer, order: Array | None, rate: float, batch_size: int, **modes: Any
     ) -> Report:
         """Run one epoch, in the given order of rows; see `Trainer.run`."""
-        modes |= {"l2_per_row": True, "heed_nonfinite": False}
+        modes |= {"l2_per_row": True, "want_penalty": True, "heed_nonfinite": False}
         if not self.sparse:
             orders = None if order is None else order[None]
             data = Data(self.x, self.y, self.weight)

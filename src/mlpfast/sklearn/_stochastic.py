@@ -155,7 +155,7 @@ class _Epochs:
             self.check_order(order)
         report = self.rows.train(
             *(self.trainer, order, self.optimizer.rate_of_epoch(), self.batch_size),
-            l2=float(e.alpha),
+            l2=(float(e.alpha),) * self.weights.net.spec.n_layers,
             want_metrics=False,
             stop=stop,
         )
