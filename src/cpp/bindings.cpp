@@ -66,7 +66,8 @@ template <class T>
 std::shared_ptr<Network<T>> make_network(std::vector<ptrdiff_t> sizes,
                                          const std::vector<std::string>& activations,
                                          const std::string& loss, double loss_parameter, bool mean,
-                                         bool bias, const std::string& isa) {
+                                         bool bias, std::vector<double> dropout,
+                                         const std::string& isa) {
   NetSpec spec;
   spec.sizes = std::move(sizes);
   for (const std::string& name : activations)
@@ -75,6 +76,7 @@ std::shared_ptr<Network<T>> make_network(std::vector<ptrdiff_t> sizes,
   spec.loss_parameter = loss_parameter;
   spec.mean = mean;
   spec.bias = bias;
+  spec.dropout = std::move(dropout);
   return std::make_shared<Network<T>>(spec, kernels_of<T>(choose_kernels(isa)));
 }
 
@@ -136,7 +138,8 @@ py::tuple run_trainer(Trainer<T>& trainer, In<T>& params, const py::array& x, co
                       const MaybeIn<T>& weight, double scale, const MaybeIn<int64_t>& orders,
                       const In<double>& learning_rates, ptrdiff_t batch_size, double l2,
                       bool l2_per_row, bool heed_nonfinite, bool want_metrics, int threads,
-                      const In<uint8_t>& stop, bool check_signals) {
+                      const In<uint8_t>& stop, const MaybeIn<uint64_t>& dropout_keys,
+                      bool check_signals) {
   RunArgs<T> args;
   args.data = data_of<T>(x, y, weight, scale);
   args.orders = orders ? orders->data() : nullptr;
@@ -149,6 +152,7 @@ py::tuple run_trainer(Trainer<T>& trainer, In<T>& params, const py::array& x, co
   args.want_metrics = want_metrics;
   args.threads = threads;
   args.poll.stop = stop.data();
+  args.dropout_keys = dropout_keys ? dropout_keys->data() : nullptr;
   SignalCheck signals;
   if (check_signals) args.poll.check = [&signals] { return signals(); };
   T* flat = params.mutable_data();
@@ -172,7 +176,7 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
 
   py::class_<Net, std::shared_ptr<Net>>(m, ("Network" + suffix).c_str())
       .def(py::init(&make_network<T>), "sizes"_a, "activations"_a, "loss"_a, "loss_parameter"_a,
-           "mean"_a, "bias"_a, "isa"_a)
+           "mean"_a, "bias"_a, "dropout"_a, "isa"_a)
       .def(
           "fast_predict",
           [](std::shared_ptr<Net> net, In<T> params) {
@@ -258,7 +262,7 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
            "weight"_a.noconvert(), "scale"_a, "orders"_a.noconvert(),
            "learning_rates"_a.noconvert(), "batch_size"_a, "l2"_a, "l2_per_row"_a,
            "heed_nonfinite"_a, "want_metrics"_a, "threads"_a, "stop"_a.noconvert(),
-           "check_signals"_a)
+           "dropout_keys"_a.noconvert(), "check_signals"_a)
       .def_property_readonly("steps", &Trainer<T>::steps)
       .def(
           "get_moments",

@@ -123,14 +123,16 @@ def fit(
             while history.n_epochs < epochs and history.stop_reason == "finished" and not stop[0]:
                 first = history.n_epochs
                 count = min(block, epochs - first)
+                orders, keys = _draw(net, count, n if shuffled else 0)
                 report = trainer.run(
                     data,
-                    _orders(net._rng, count, n) if shuffled else None,
+                    orders,
                     _rates(optimizer, first, count),
                     batch_size,
                     l2=l2,
                     want_metrics=bool(metrics),
                     stop=stop,
+                    dropout_keys=keys,
                 )
                 _take_in(net, data, history, report, metrics, on_nonfinite)
                 if not one_by_one or report.status != "ok":
@@ -164,6 +166,23 @@ def _rates(optimizer: Optimizer, first: int, count: int) -> Array:
     if not callable(optimizer.learning_rate):
         return np.full(count, float(optimizer.learning_rate))
     return np.array([optimizer.learning_rate_at(first + i) for i in range(count)])
+
+
+def _draw(net: MLP, epochs: int, n: int) -> tuple[Array | None, Array | None]:
+    """Return row orders of n rows, if any, and keys for dropout, if there is any."""
+    rng: Any = net._rng
+    if not net.spec.dropout:
+        return (_orders(rng, epochs, n) if n else None), None
+    if not n:
+        return None, _keys(rng, epochs)
+    # In turns, so that it does not matter how many epochs are drawn at once.
+    pairs = [(_orders(rng, 1, n), _keys(rng, 1)) for _ in range(epochs)]
+    orders, keys = zip(*pairs, strict=True)
+    return np.concatenate(orders), np.concatenate(keys)
+
+
+def _keys(rng: Any, epochs: int) -> Array:
+    return np.frombuffer(rng.bytes(8 * epochs), "<u8").astype(np.uint64)
 
 
 def _orders(rng: Any, epochs: int, n: int) -> Array:

@@ -33,6 +33,7 @@ struct Step {
   const Optimizer<T>* optimizer = nullptr;
   double lr = 0, l2 = 0;
   bool want_metrics = false;
+  Dropping dropping;  // first_row is 0
 };
 
 template <class T>

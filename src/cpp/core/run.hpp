@@ -23,6 +23,7 @@ struct RunArgs {
   Data<T> data;
   const int64_t* orders = nullptr;  // (epochs, data.n), or null
   const double* learning_rates = nullptr;
+  const uint64_t* dropout_keys = nullptr;  // (epochs,), for a net with dropout
   ptrdiff_t epochs = 0, batch_size = 1;
   double l2 = 0;
   bool l2_per_row = false, heed_nonfinite = true;  // see Trainer.run in base.py

@@ -16,7 +16,9 @@ struct NetSpec {
   double loss_parameter = 0;  // delta of huber, quantile of quantile
   bool mean = true;           // reduction over rows: mean (weighted) or sum
   bool bias = true;
+  std::vector<double> dropout;  // rates of the inputs of every layer, or empty
 
+  double dropout_of_input(size_t l) const { return dropout.empty() ? 0.0 : dropout[l]; }
   template <class T>
   Slopes<T> slopes() const {
     if (loss == Loss::quantile) return {T(-loss_parameter), T(1 - loss_parameter)};

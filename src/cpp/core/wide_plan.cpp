@@ -22,7 +22,7 @@ WidePlan<T>::WidePlan(const Network<T>& net, ptrdiff_t rows, int threads, bool f
   Arena& arena = this->arena_;
   const auto workspace = net.reserve(arena, block_rows_, true, true);
   const ptrdiff_t input_bytes = net.input_bytes(block_rows_);
-  each_reads_ = input_bytes * (this->team_size_ - 1) <= kMostCopiedBytes;
+  each_reads_ = input_bytes * (this->team_size_ - 1) <= kMostCopiedBytes && !net.drops_inputs();
   ptrdiff_t widest = 0;
   for (const Layer& layer : net.layout.layers) widest = std::max(widest, layer.out_padded);
   std::vector<ptrdiff_t> transposed, pieces, inputs;
@@ -59,6 +59,9 @@ void WidePlan<T>::step(const Team& team, const Step<T>& step) {
   for (ptrdiff_t begin = 0; begin < batch.rows; begin += block_rows_) {
     const ptrdiff_t n = std::min(block_rows_, batch.rows - begin);
     if (begin > 0) team.sync();  // the last block's inputs are no longer wanted
+    Dropping& dropping = members_[size_t(team.index)].ws.dropping;
+    dropping = step.dropping;
+    dropping.first_row = begin;
     gather(team, step, {begin, begin + n}, T(scale));
     const Pass pass = {n, begin == 0, begin + n == batch.rows, onto_weights};
     forward(team, step, pass);

@@ -96,6 +96,7 @@ class Trainer(Protocol):
         l2: float,
         want_metrics: bool,
         stop: Array,
+        dropout_keys: Array | None = None,
         l2_per_row: bool = False,
         heed_nonfinite: bool = True,
     ) -> Report:
@@ -110,6 +111,8 @@ class Trainer(Protocol):
         and never reports ``"diverged"``.
         `orders` (epochs, n) int64 is the row order of each epoch, None the natural one. `stop` is
         a (1,) uint8 array that anybody may set to 1 to end the run at the next batch.
+        `dropout_keys` (epochs,) uint64, for a net with dropout, say what is dropped; see
+        ``backends/_dropout.py``.
         """
 
     def state(self) -> dict[str, Any]:
@@ -143,7 +146,10 @@ def no_fast_gradient(_x: Any, _y: Any, _sample_weight: Any, _out: Any) -> Any:
 
 
 class Backend(Protocol):
-    """One engine: the same arithmetic, to rounding, as ``backends/numpy.py``."""
+    """One engine: the same arithmetic, to rounding, as ``backends/numpy.py``.
+
+    Dropout is for its trainers alone.
+    """
 
     name: str
 

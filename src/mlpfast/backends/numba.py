@@ -11,6 +11,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from mlpfast.backends import _dropout
 from mlpfast.backends import _numba_kernels as k
 from mlpfast.backends._numba_jit import provide
 from mlpfast.backends._numba_layers import DEPTH, PACK, TILE, X_KINDS
@@ -45,6 +46,8 @@ _WAIT_SECONDS = 0.02
 
 _STATUS = {k.OK: "ok", k.INTERRUPTED: "interrupted", k.DIVERGED: "diverged"}
 _NO_ORDERS = np.empty((0, 0), np.int64)
+# Activations whose derivative can be had from an output of which some was dropped.
+_BY_SIGN = frozenset({"identity", "relu", "leaky_relu"})
 
 
 def _lanes(dtype: str) -> int:
@@ -92,7 +95,10 @@ def plan_of(spec: NetSpec) -> Plan:
     units, deltas, gradient = 0, 0, 0
     for i, (part, name) in enumerate(zip(spec.layers(), spec.activations, strict=True)):
         n_in, n_out = part.shape
-        keep = name in FROM_PREACTIVATION or (i == spec.n_layers - 1 and spec.loss_from_logits)
+        last = i == spec.n_layers - 1
+        rate = 0.0 if last or not spec.dropout else spec.dropout[i + 1]
+        keep = name in FROM_PREACTIVATION or (last and spec.loss_from_logits)
+        keep = keep or (rate > 0 and name not in _BY_SIGN)
         padded = _up(n_out, lanes)
         table[i, k.N_IN], table[i, k.N_OUT] = n_in, n_out
         table[i, k.W_AT] = part.w.start
@@ -102,6 +108,7 @@ def plan_of(spec: NetSpec) -> Plan:
         table[i, k.Z_AT] = units + padded if keep else -1
         table[i, k.D_AT], table[i, k.D_LD] = deltas, _odd(n_out, lanes)
         table[i, k.G_AT], table[i, k.G_LD] = gradient, padded
+        table[i, k.THRESHOLD] = _dropout.threshold(rate)
         units += padded * (2 if keep else 1)
         deltas += _odd(n_out, lanes)
         gradient += (n_in + 1) * padded
@@ -224,6 +231,7 @@ class NumbaTrainer:
         l2: float,
         want_metrics: bool,
         stop: Array,
+        dropout_keys: Array | None = None,
         l2_per_row: bool = False,
         heed_nonfinite: bool = True,
     ) -> Report:
@@ -253,6 +261,7 @@ class NumbaTrainer:
             n,
             _NO_ORDERS if orders is None else np.ascontiguousarray(orders),
             rates,
+            _drops(spec, dropout_keys),
             batch_size,
             (want_metrics, l2_per_row, heed_nonfinite),
             stop,
@@ -298,6 +307,16 @@ def _form(optimizer: Any) -> int:
         return k.HAT
     form = k.SCALED if getattr(optimizer, "scaled_velocity", False) else k.PLAIN
     return form + (k.NESTEROV if getattr(optimizer, "nesterov", False) else 0)
+
+
+def _drops(spec: NetSpec, keys: Array | None) -> tuple[Array, int, Array]:
+    """Return what `k.run` wants to know of dropout."""
+    rates = spec.dropout or (0.0,) * spec.n_layers
+    factors = np.array([_dropout.scale(rate) for rate in rates], spec.dtype)
+    if keys is None:
+        return np.empty(0, np.int64), 0, factors
+    halves = np.stack([keys & 0xFFFFFFFF, keys >> np.uint64(32)], axis=1).astype(np.int64)
+    return halves.reshape(-1), _dropout.threshold(rates[0]), factors
 
 
 def _seconds(spec: NetSpec, n: int, batch_size: int, epochs: int) -> float:
@@ -406,6 +425,7 @@ class NumbaBackend:
     def forward(
         self, spec: NetSpec, params: Array, x: Array, input_scale: float, out: Array
     ) -> None:
+        spec = spec.without_dropout
         n, plan, source = len(x), plan_of(spec), _where_x(x, input_scale)
         if n <= _FEW_ROWS:
             mem, places = _row_room(spec)
@@ -417,6 +437,7 @@ class NumbaBackend:
         _run(k.forward, room.team, arguments, 0.0, room.sync)
 
     def fast_predict(self, spec: NetSpec, params: Array) -> FastPredict:
+        spec = spec.without_dropout
         plan, n_in, n_out, dtype = plan_of(spec), spec.n_in, spec.n_out, np.dtype(spec.dtype)
         kind, size = X_KINDS.index(spec.dtype), dtype.itemsize * n_in
         rooms: list[tuple[Array, Array]] = []
@@ -456,6 +477,7 @@ class NumbaBackend:
         return no_fast_gradient
 
     def loss_and_grad(self, spec: NetSpec, params: Array, data: Data, grad: Array) -> float:
+        spec = spec.without_dropout
         n, plan = len(data), plan_of(spec)
         no_constants, history = np.zeros(k.CONSTANTS), np.zeros((1, k.FIGURES))
         seconds = _seconds(spec, n, n, 1)
@@ -474,6 +496,7 @@ class NumbaBackend:
             n,
             _NO_ORDERS,
             np.zeros(1),
+            _drops(spec, None),
             n,
             (False, False, True),
             np.zeros(1, np.uint8),
@@ -493,6 +516,7 @@ class NumbaBackend:
         return float(total / weight) if weight > 0 else 0.0
 
     def evaluate(self, spec: NetSpec, params: Array, data: Data) -> Array:
+        spec = spec.without_dropout
         n, plan = len(data), plan_of(spec)
         seconds = _seconds(spec, n, n, 1) / 3
         room = _room(spec, n, num_threads() if seconds > _TEAM_SECONDS else 1, train=False)
