@@ -147,13 +147,13 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
       step.optimizer = clipped_ ? nullptr : &optimizer;
       step.lr = lr;
       step.want_metrics = args.want_metrics;
-      // Nobody moves a weight in a step before all have come this far.
-      if (squares_) squares_->add_up(team, state_.w);
       if (args.dropout_keys) {
         const uint64_t key = args.dropout_keys[e];
         step.dropping.step[0] = uint32_t(key) + uint32_t(first / args.batch_size);
         step.dropping.step[1] = uint32_t(key >> 32);
       }
+      // Nobody moves a weight in a step before all have come this far.
+      if (squares_) squares_->add_up(team, state_.w);
       plan_->step(team, step);
       if (clipped_) {
         team.sync();  // all of the gradient is there

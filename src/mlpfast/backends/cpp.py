@@ -82,9 +82,9 @@ class CppTrainer:
         l2: float,
         want_metrics: bool,
         stop: Array,
+        dropout_keys: Array | None = None,
         l2_per_row: bool = False,
         heed_nonfinite: bool = True,
-        dropout_keys: Array | None = None,
     ) -> Report:
         _dropout.check_keys(self._spec, dropout_keys)
         totals, status, row = self._trainer.run(
