@@ -130,6 +130,16 @@ def test_the_measure_finds_a_wrong_last_place(dtype):
     assert errors_in_ulp(off, expected, dtype).min() >= 0.49
 
 
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("name", BOUND)
+def test_does_not_depend_on_the_place_in_the_row(name, isa, dtype):
+    """Several vectors at a time, one, or the first lanes of one: the same bits."""
+    z = np.random.default_rng(7).normal(scale=4, size=150).astype(dtype)
+    whole = apply(name, z, isa)
+    for start, stop in [(0, 1), (1, 150), (3, 40), (7, 24), (149, 150), (16, 49), (64, 81)]:
+        np.testing.assert_array_equal(apply(name, z[start:stop], isa), whole[start:stop])
+
+
 LIMITS = {  # at -infinity, -0, +0 and +infinity
     "exp": (0, 1, 1, np.inf),
     "sigmoid": (0, 0.5, 0.5, 1),

@@ -149,13 +149,13 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
       step.l2 = has_l2 ? args.l2.data() : nullptr;
       if (args.l2_per_row) step.l2_share = step.batch.scale(net_->spec.reduction);
       step.want_metrics = args.want_metrics;
-      // Nobody moves a weight in a step before all have come this far.
-      if (squares_) squares_->add_up(team, state_.w);
       if (args.dropout_keys) {
         const uint64_t key = args.dropout_keys[e];
         step.dropping.step[0] = uint32_t(key) + uint32_t(first / args.batch_size);
         step.dropping.step[1] = uint32_t(key >> 32);
       }
+      // Nobody moves a weight in a step before all have come this far.
+      if (squares_) squares_->add_up(team, state_.w);
       plan_->step(team, step);
       if (clipped_) {
         team.sync();  // all of the gradient is there

@@ -97,10 +97,10 @@ class Trainer(Protocol):
         l2: Sequence[float],
         want_metrics: bool,
         stop: Array,
+        dropout_keys: Array | None = None,
         l2_per_row: bool = False,
         want_penalty: bool = False,
         heed_nonfinite: bool = True,
-        dropout_keys: Array | None = None,
     ) -> Report:
         """Train one epoch for each learning rate and update the parameters in place.
 

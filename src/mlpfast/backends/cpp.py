@@ -81,10 +81,10 @@ class CppTrainer:
         l2: Sequence[float],
         want_metrics: bool,
         stop: Array,
+        dropout_keys: Array | None = None,
         l2_per_row: bool = False,
         want_penalty: bool = False,
         heed_nonfinite: bool = True,
-        dropout_keys: Array | None = None,
     ) -> Report:
         _dropout.check_keys(self._spec, dropout_keys)
         totals, status, row = self._trainer.run(

@@ -232,10 +232,10 @@ class NumbaTrainer:
         l2: Sequence[float],
         want_metrics: bool,
         stop: Array,
+        dropout_keys: Array | None = None,
         l2_per_row: bool = False,
         want_penalty: bool = False,
         heed_nonfinite: bool = True,
-        dropout_keys: Array | None = None,
     ) -> Report:
         _dropout.check_keys(self.spec, dropout_keys)
         n, spec = len(data), self.spec
