@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mlpfast.backends.base import Array
 from mlpfast.sklearn import _scores
 from mlpfast.sklearn._base import BaseMLP
+from mlpfast.spec import Loss
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     """Multilayer perceptron classifier; scikit-learn's ``MLPClassifier``, many times faster."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseMLP._parameter_constraints,
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
+    _score_name = "accuracy"
+    _y_numeric = False
 
     #: As scikit-learn's has it, though it is no parameter.
     loss = "log_loss"
@@ -49,30 +58,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
+        class_weight: Any = None,
+        dropout: Any = 0.0,
+        weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        dtype: Any = None,
+        callbacks: Any = None,
+        n_threads: int | None = None,
+        backend: str | None = None,
     ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.n_iter_no_change = n_iter_no_change
-        self.max_fun = max_fun
+        self._keep(locals())
 
     # ------------------------------------------------------------------ fitting
 
@@ -101,24 +97,31 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             self._label_binarizer.fit(y if multilabel else classes)
         return self._fit(X, y, sample_weight, incremental=True)
 
-    def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, Array]:
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            dtype=(np.float64, np.float32),
-            reset=reset,
-        )
+    def _validate_targets(self, y: Any, incremental: bool) -> tuple[Array, Array | None]:
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
+        if incremental and self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' needs all of the data at once, and partial_fit does not "
+                "have them. Give a dict, as sklearn.utils.compute_class_weight can make it."
+            )
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
             self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
         else:
             self._check_classes(unique_labels(y))
-        return X, self._label_binarizer.transform(y).astype(bool)
+        weight = None
+        if self.class_weight is not None:
+            weight = compute_sample_weight(self.class_weight, y)
+        return self._label_binarizer.transform(y).astype(bool), weight
+
+    def _held_out_targets(self, y: Any) -> Array:
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        unknown = np.setdiff1d(unique_labels(y), self.classes_)
+        if len(unknown):
+            raise ValueError(f"y_val has classes that y has not: {unknown}.")
+        return self._label_binarizer.transform(y).astype(bool)
 
     def _check_classes(self, classes: Array) -> None:
         """Raise if a warm start or a partial fit brings classes that it must not."""
@@ -138,8 +141,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     def _output(self) -> str:
         return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
 
-    def _engine_loss(self) -> tuple[str, float | None]:
-        return "log_loss" if self.out_activation_ == "softmax" else "binary_log_loss", None
+    def _engine_loss(self, output: str) -> Loss:
+        return "log_loss" if output == "softmax" else "binary_log_loss"
 
     def _engine_targets(self, y: Array) -> Array:
         return y.argmax(axis=1) if self.out_activation_ == "softmax" else y
@@ -160,10 +163,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         -------
         array of shape (n_samples,) or (n_samples, n_classes)
         """
-        check_is_fitted(self)
-        outputs = self._quick_outputs(X)
-        if outputs is None:
-            outputs = self._outputs(X)
+        outputs = self._outputs(X)
         if self.n_outputs_ == 1:
             outputs = outputs.ravel()
         return self._label_binarizer.inverse_transform(outputs)
@@ -179,9 +179,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         -------
         (n_samples, n_classes) array
         """
-        outputs = self._quick_outputs(X)
-        if outputs is None:
-            outputs = self._outputs(X)
+        outputs = self._outputs(X)
         if self.n_outputs_ > 1:
             return outputs
         both = np.empty((len(outputs), 2), outputs.dtype)

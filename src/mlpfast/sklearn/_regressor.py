@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, ClassVar
 
-import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils import column_or_1d
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import validate_data
 
 from mlpfast.backends.base import Array
 from mlpfast.sklearn import _scores
 from mlpfast.sklearn._base import BaseMLP
+from mlpfast.spec import Huber, Loss, Quantile
 
 #: The engine's names of the losses.
-LOSSES = {"squared_error": "squared_error", "poisson": "poisson_deviance"}
+LOSSES = {
+    "squared_error": "squared_error",
+    "poisson": "poisson_deviance",
+    "absolute_error": "mae",
+    "huber": "huber",
+    "quantile": "quantile",
+}
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
@@ -25,7 +31,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseMLP._parameter_constraints,
         "loss": [StrOptions(set(LOSSES))],
+        "quantile": [Interval(Real, 0, 1, closed="neither")],
+        "huber_delta": [Interval(Real, 0, None, closed="neither")],
     }
+    _score_name = "r2"
+    _y_numeric = True
 
     def __init__(
         self,
@@ -54,31 +64,18 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
+        quantile: float = 0.5,
+        huber_delta: float = 1.0,
+        dropout: Any = 0.0,
+        weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        dtype: Any = None,
+        callbacks: Any = None,
+        n_threads: int | None = None,
+        backend: str | None = None,
     ) -> None:
-        self.loss = loss
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.n_iter_no_change = n_iter_no_change
-        self.max_fun = max_fun
+        self._keep(locals())
 
     # ------------------------------------------------------------------ fitting
 
@@ -99,26 +96,23 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         """
         return self._fit(X, y, sample_weight, incremental=True)
 
-    def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, Array]:
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            y_numeric=True,
-            dtype=(np.float64, np.float32),
-            reset=reset,
-        )
+    def _validate_targets(self, y: Any, incremental: bool) -> tuple[Array, Array | None]:
+        return self._held_out_targets(y), None
+
+    def _held_out_targets(self, y: Any) -> Array:
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        return X, y
+        return y
 
     def _output(self) -> str:
         return "exp" if self.loss == "poisson" else "identity"
 
-    def _engine_loss(self) -> tuple[str, float | None]:
-        return LOSSES[self.loss], None
+    def _engine_loss(self, output: str) -> Loss:
+        if self.loss == "huber":
+            return Huber(float(self.huber_delta))
+        if self.loss == "quantile":
+            return Quantile(float(self.quantile))
+        return LOSSES[self.loss]
 
     def _loss_factor(self) -> float:
         # scikit-learn reports the mean over outputs, and follows the gradient of their sum.
@@ -140,7 +134,5 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         -------
         array of shape (n_samples,) or (n_samples, n_outputs)
         """
-        outputs = self._quick_outputs(X)
-        if outputs is None:
-            outputs = self._outputs(X)
+        outputs = self._outputs(X)
         return outputs.ravel() if outputs.shape[1] == 1 else outputs

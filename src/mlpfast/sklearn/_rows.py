@@ -6,7 +6,7 @@ A sparse matrix is turned into a dense one whole if that is small, else some bat
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from mlpfast.backends.base import TOTALS, Array, Data, Report, Trainer
 from mlpfast.model import MLP
 from mlpfast.spec import NetSpec
 from mlpfast.validation import check_x
+
+_LOSS, _WEIGHT = TOTALS.index("loss"), TOTALS.index("weight")
 
 #: Bytes that a dense copy of sparse rows may take.
 DENSE_BYTES = 1 << 25
@@ -39,6 +41,33 @@ def dense_pieces(
         if order is not None:
             part = order[part]
         yield part, np.ascontiguousarray((x if rows >= n and order is None else x[part]).toarray())
+
+
+class Problem(NamedTuple):
+    """Checked inputs and targets.
+
+    Attributes
+    ----------
+    x : (n, n_features) array or CSR or CSC matrix, float32 or float64
+    y : (n, n_outputs) array
+        As scikit-learn's MLP has them: numbers, or bool for classes and labels.
+    weight : (n,) array or None
+        Those of the user.
+    class_weight : (n,) array or None
+        What the weight of each row in training is to be multiplied by.
+    """
+
+    x: Any
+    y: Array
+    weight: Array | None
+    class_weight: Array | None = None
+
+    @property
+    def training_weight(self) -> Array | None:
+        """The weights that training goes by."""
+        if self.weight is None or self.class_weight is None:
+            return self.class_weight if self.weight is None else self.weight
+        return self.weight * self.class_weight
 
 
 class Rows:
@@ -81,12 +110,22 @@ class Rows:
             data = Data(self.x, self.y, self.weight)
             return _checked(trainer.run(data, orders, [rate], batch_size, **modes))
         sums = np.zeros((1, len(TOTALS)))
-        for data in self._pieces(order, batch_size):
+        keys: Array | None = modes.pop("dropout_keys", None)
+        for number, data in enumerate(self._pieces(order, batch_size)):
+            if keys is not None:  # each piece begins with batch 0, and must drop something else
+                modes["dropout_keys"] = keys ^ np.uint64(number << 32)
             report = _checked(trainer.run(data, None, [rate], batch_size, **modes))
             sums += report.totals.sum(axis=0)
             if report.status != "ok":
                 return Report(sums, report.status)
         return Report(sums)
+
+    def loss(self, net: MLP) -> float:
+        """Return the mean loss."""
+        pieces = self._pieces() if self.sparse else [Data(self.x, self.y, self.weight)]
+        totals = [net._backend.evaluate(net.spec, net.params, data) for data in pieces]
+        sums = np.sum(totals, axis=0)
+        return float(sums[_LOSS] / sums[_WEIGHT])
 
     def loss_and_grad(self, net: MLP, grad: Array) -> float:
         """Write the gradient of the mean loss to grad, and return that loss."""
