@@ -229,6 +229,11 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
     def _same_backend(self, weights: Weights) -> bool:
         return weights.net._backend_name == self.backend
 
+    def _show_arrays(self) -> None:
+        """Take the arrays in `coefs_` and `intercepts_` for the weights."""
+        spec = self._spec_of_weights()
+        self._show(Weights.from_arrays(spec, self.coefs_, self.intercepts_, self.backend))
+
     def _show(self, weights: Weights) -> None:
         """Let `coefs_` and `intercepts_` be views of these weights."""
         self._weights = weights
@@ -264,6 +269,22 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
 
     # ------------------------------------------------------------------ keeping
 
+    def to_sklearn(self) -> Any:
+        """Return scikit-learn's own estimator with the same parameters and weights.
+
+        It predicts the same without mlpfast. Fitted further, it begins with fresh moments, and
+        without what mlpfast alone has: another loss becomes the squared error, a schedule a
+        constant rate.
+
+        Raises
+        ------
+        ValueError
+            If scikit-learn does not have the activation.
+        """
+        from mlpfast.sklearn import _convert
+
+        return _convert.to_sklearn(self)
+
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
         state.pop("_weights", None)  # coefs_ and intercepts_ say the same
@@ -273,11 +294,9 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         super().__setstate__(state)
         if "coefs_" not in state or "out_activation_" not in state:
             return
-        spec = self._spec_of_weights()
-        weights = Weights.from_arrays(spec, self.coefs_, self.intercepts_, self.backend)
+        self._show_arrays()
         if state.get("_best_coefs") is state["coefs_"]:
-            self._best_coefs, self._best_intercepts = weights.coefs, weights.intercepts
-        self._show(weights)
+            self._best_coefs, self._best_intercepts = self.coefs_, self.intercepts_
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
