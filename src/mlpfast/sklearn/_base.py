@@ -237,7 +237,8 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
     def _show(self, weights: Weights) -> None:
         """Let `coefs_` and `intercepts_` be views of these weights."""
         self._weights = weights
-        self.coefs_, self.intercepts_ = weights.coefs, weights.intercepts
+        if not weights.shown_by(self.coefs_, self.intercepts_):
+            self.coefs_, self.intercepts_ = list(weights.coefs), list(weights.intercepts)
 
     def _check_solver(self) -> bool:
         if self.solver not in STOCHASTIC_SOLVERS:
@@ -294,8 +295,9 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         super().__setstate__(state)
         if "coefs_" not in state or "out_activation_" not in state:
             return
+        best, last = state.get("_best_coefs", ()), state["coefs_"]
         self._show_arrays()
-        if state.get("_best_coefs") is state["coefs_"]:
+        if len(best) == len(last) and all(a is b for a, b in zip(best, last, strict=True)):
             self._best_coefs, self._best_intercepts = self.coefs_, self.intercepts_
 
     def __sklearn_tags__(self) -> Any:

@@ -83,6 +83,7 @@ class Rows:
 
     def __init__(self, spec: NetSpec, x: Any, y: Array, weight: Array | None) -> None:
         self.n = x.shape[0]
+        _check_range(x, spec.dtype)
         if is_sparse(x):
             small = self.n * x.shape[1] * x.dtype.itemsize <= DENSE_BYTES
             x = np.ascontiguousarray(x.toarray()) if small else x.tocsr()
@@ -108,13 +109,13 @@ class Rows:
         if not self.sparse:
             orders = None if order is None else order[None]
             data = Data(self.x, self.y, self.weight)
-            return _checked(trainer.run(data, orders, [rate], batch_size, **modes))
+            return trainer.run(data, orders, [rate], batch_size, **modes)
         sums = np.zeros((1, len(TOTALS)))
         keys: Array | None = modes.pop("dropout_keys", None)
         for number, data in enumerate(self._pieces(order, batch_size)):
             if keys is not None:  # each piece begins with batch 0, and must drop something else
                 modes["dropout_keys"] = keys ^ np.uint64(number << 32)
-            report = _checked(trainer.run(data, None, [rate], batch_size, **modes))
+            report = trainer.run(data, None, [rate], batch_size, **modes)
             sums += report.totals.sum(axis=0)
             if report.status != "ok":
                 return Report(sums, report.status)
@@ -142,7 +143,10 @@ class Rows:
         return loss
 
 
-def _checked(report: Report) -> Report:
-    if report.status == "bad_input":  # X is finite, but not in the dtype of the net
-        raise ValueError(f"Input X contains a value too large for float32 in row {report.row}.")
-    return report
+def _check_range(x: Any, dtype: str) -> None:
+    """Raise if finite numbers of x are infinite in another dtype."""
+    values = x.data if is_sparse(x) else x
+    if dtype == "float64" or values.dtype == np.float32 or not values.size:
+        return
+    if max(values.max(), -values.min()) > np.finfo(dtype).max:
+        raise ValueError(f"Input X contains infinity or a value too large for dtype('{dtype}').")

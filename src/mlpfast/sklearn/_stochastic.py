@@ -54,7 +54,7 @@ def fit(
         weights.take(estimator._best_coefs, estimator._best_intercepts)
         # A warm start changes the best weights as it goes, until it finds better ones: so does
         # scikit-learn.
-        estimator._best_coefs, estimator._best_intercepts = weights.coefs, weights.intercepts
+        estimator._best_coefs, estimator._best_intercepts = estimator.coefs_, estimator.intercepts_
 
 
 def make_optimizer(estimator: BaseMLP) -> StochasticOptimizer:

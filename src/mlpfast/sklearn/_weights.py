@@ -24,13 +24,13 @@ class Weights:
     Attributes
     ----------
     net : MLP
-    coefs, intercepts : list of arrays
+    coefs, intercepts : tuple of arrays
         Views of shapes (n_in, n_out) and (n_out,), one a layer.
     """
 
     def __init__(self, net: MLP) -> None:
         self.net = net
-        self.coefs, self.intercepts = net.weights, net.biases
+        self.coefs, self.intercepts = tuple(net.weights), tuple(net.biases)
         self._fast_predict = net._fast_predict
 
     @classmethod
@@ -52,12 +52,11 @@ class Weights:
     def shown_by(self, coefs: Any, intercepts: Any) -> bool:
         """Whether these lists still hold the net's own views."""
         for views, given in ((self.coefs, coefs), (self.intercepts, intercepts)):
-            if given is not views:
-                if len(given) != len(views):
+            if len(given) != len(views):
+                return False
+            for view, value in zip(views, given, strict=True):
+                if value is not view:
                     return False
-                for view, value in zip(views, given, strict=True):
-                    if value is not view:
-                        return False
         return True
 
     def quick_outputs(self, x: Any, *, narrow: bool) -> Array | None:
