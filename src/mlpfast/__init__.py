@@ -22,6 +22,8 @@ from mlpfast.training import TrainingDiverged
 if TYPE_CHECKING:
     from mlpfast.sklearn import MLPClassifier as MLPClassifier
     from mlpfast.sklearn import MLPRegressor as MLPRegressor
+    from mlpfast.sklearn import patch_sklearn as patch_sklearn
+    from mlpfast.sklearn import unpatch_sklearn as unpatch_sklearn
 
 __all__ = [
     "MLP",
@@ -60,6 +62,8 @@ __all__ = [
 _LAZY = {
     "MLPClassifier": "mlpfast.sklearn",
     "MLPRegressor": "mlpfast.sklearn",
+    "patch_sklearn": "mlpfast.sklearn",
+    "unpatch_sklearn": "mlpfast.sklearn",
 }
 _FACES = ("keras", "sklearn")
 

@@ -43,7 +43,7 @@ def plot_history(history: History | Mapping[str, Sequence[float]], ax: Any = Non
     if not columns.get("loss"):
         raise ValueError("history must have at least one epoch with a 'loss', got none")
     if ax is None:
-        ax = _new_axes()
+        ax = new_axes()
     lines = []
     for column, color in (("loss", "C0"), ("val_loss", "C1")):
         lines += _line(ax, columns, column, color, "-")
@@ -79,7 +79,8 @@ def require_matplotlib() -> None:
     del mpl
 
 
-def _new_axes() -> Any:
+def new_axes() -> Any:
+    """Return axes of a new figure that pyplot knows nothing of."""
     require_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

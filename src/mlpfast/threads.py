@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mlpfast.spec import check_int
@@ -11,11 +14,15 @@ from mlpfast.spec import check_int
 MAX_THREADS = 4096
 
 _chosen: int | None = None
+_here = threading.local()  # what `limited_to` says, for the calling thread alone
 
 
 def num_threads() -> int:
     """Return the number of threads in force."""
     global _chosen
+    limit: int | None = getattr(_here, "limit", None)
+    if limit is not None:
+        return limit
     if _chosen is None:
         _chosen = _from_environment()
     return _chosen
@@ -28,6 +35,17 @@ def set_num_threads(n: int) -> int:
         raise ValueError(f"n must be at most {MAX_THREADS}, got {n}")
     _chosen = int(n)
     return _chosen
+
+
+@contextmanager
+def limited_to(n: int | None) -> Iterator[None]:
+    """Use n threads for what this thread does inside; None changes nothing."""
+    before = getattr(_here, "limit", None)
+    _here.limit = before if n is None else n
+    try:
+        yield
+    finally:
+        _here.limit = before
 
 
 def _from_environment() -> int:

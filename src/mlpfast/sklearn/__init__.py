@@ -8,6 +8,14 @@ except ImportError as error:
     ) from error
 
 from mlpfast.sklearn._classifier import MLPClassifier
+from mlpfast.sklearn._display import LossCurveDisplay
+from mlpfast.sklearn._patch import patch_sklearn, unpatch_sklearn
 from mlpfast.sklearn._regressor import MLPRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = [
+    "LossCurveDisplay",
+    "MLPClassifier",
+    "MLPRegressor",
+    "patch_sklearn",
+    "unpatch_sklearn",
+]

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from mlpfast.backends.base import Array
 from mlpfast.sklearn import _lbfgs, _stochastic
-from mlpfast.sklearn._rows import Rows, dense_pieces, is_sparse
-from mlpfast.sklearn._weights import Weights, engine_name
-from mlpfast.spec import NetSpec
+from mlpfast.sklearn._parameters import COMMON, OWN, bound_factors, engine_name, engine_names
+from mlpfast.sklearn._rows import Problem, Rows
+from mlpfast.sklearn._weights import Weights
+from mlpfast.spec import Loss, NetSpec
+from mlpfast.threads import limited_to
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
 
@@ -24,47 +24,33 @@ STOCHASTIC_SOLVERS = ("sgd", "adam")
 class BaseMLP(BaseEstimator):  # type: ignore[misc]
     """Base of the two estimators; a subclass says what targets, outputs and scores are."""
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions({"identity", "logistic", "tanh", "relu"})],
-        "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "power_t": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "shuffle": ["boolean"],
-        "random_state": ["random_state"],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "verbose": ["verbose"],
-        "warm_start": ["boolean"],
-        "momentum": [Interval(Real, 0, 1, closed="both")],
-        "nesterovs_momentum": ["boolean"],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-        "beta_1": [Interval(Real, 0, 1, closed="left")],
-        "beta_2": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "n_iter_no_change": [
-            Interval(Integral, 1, None, closed="left"),
-            Options(Real, {np.inf}),
-        ],
-        "max_fun": [Interval(Integral, 1, None, closed="left")],
-    }
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**COMMON, **OWN}
+
+    def _keep(self, arguments: dict[str, Any]) -> None:
+        """Set every parameter to what `__init__` was given."""
+        for name in self._get_param_names():
+            setattr(self, name, arguments[name])
 
     # ------------------------------------------------------------------ what subclasses say
 
-    def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, Array]:
-        """Return checked inputs, and targets as scikit-learn's MLP has them."""
+    #: Name of the score in the figures that callbacks see, and whether targets are numbers.
+    _score_name: str
+    _y_numeric: bool
+
+    def _validate_targets(self, y: Any, incremental: bool) -> tuple[Array, Array | None]:
+        """Return targets as `Problem` has them, and the class weight of each row if any."""
+        raise NotImplementedError
+
+    def _held_out_targets(self, y: Any) -> Array:
+        """Return targets of rows that the user holds out."""
         raise NotImplementedError
 
     def _output(self) -> str:
         """Return scikit-learn's name of the output activation."""
         raise NotImplementedError
 
-    def _engine_loss(self) -> tuple[str, float | None]:
-        """Return the engine's name of the loss, and its parameter."""
+    def _engine_loss(self, output: str) -> Loss:
+        """Return the engine's name of the loss for an output activation."""
         raise NotImplementedError
 
     def _loss_factor(self) -> float:
@@ -72,7 +58,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         return 1.0
 
     def _engine_targets(self, y: Array) -> Array:
-        """Return targets of (n, n_outputs) as `Rows` takes them."""
+        """Return targets as `Rows` takes them."""
         return y
 
     def _score(self, wanted: Array, outputs: Array, weight: Array | None) -> float:
@@ -82,7 +68,9 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
     # ------------------------------------------------------------------ fitting
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None
+    ) -> Any:
         """Fit the model to the data.
 
         Parameters
@@ -91,34 +79,54 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         y : array of shape (n_samples,) or (n_samples, n_outputs)
             Class labels, or numbers for a regression.
         sample_weight : array of shape (n_samples,), default None
+        X_val, y_val : arrays, default None
+            Rows that are scored after each epoch, into ``validation_scores_``. With
+            ``early_stopping=True`` they take the place of those that would be split off X.
 
         Returns
         -------
         self
-        """
-        return self._fit(X, y, sample_weight, incremental=False)
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Any:
+        Raises
+        ------
+        ValueError
+            If the data do not fit, or the weights become NaN or infinite.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If ``max_iter`` ends the fit.
+        """
+        return self._fit(X, y, sample_weight, incremental=False, held_out=(X_val, y_val))
+
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        *,
+        incremental: bool,
+        held_out: tuple[Any, Any] = (None, None),
+    ) -> Any:
         hidden = self.hidden_layer_sizes
         hidden = list(hidden) if hasattr(hidden, "__iter__") else [hidden]
         if np.any(np.array(hidden) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
-        first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
-        X, y = self._validate_input(X, y, incremental, reset=first_pass)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X)
-        if y.ndim == 1:
-            y = y.reshape(-1, 1)
-        self.n_outputs_ = y.shape[1]
+        first_pass = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        problem = self._check_problem(X, y, sample_weight, incremental, first_pass)
+        validation = self._check_held_out(*held_out)
+        self.n_outputs_ = problem.y.shape[1]
         self._random_state = check_random_state(self.random_state)
         if first_pass:
-            self._initialize([X.shape[1], *hidden, self.n_outputs_], X.dtype)
+            self._initialize([problem.x.shape[1], *hidden, self.n_outputs_], problem.x.dtype)
         weights = self._weights_to_train()
-        if self.solver == "lbfgs":
-            rows = Rows(weights.net.spec, X, self._engine_targets(y), sample_weight)
-            _lbfgs.fit(self, weights.net, rows)
-        else:
-            _stochastic.fit(self, weights, X, y, sample_weight, incremental)
+        with limited_to(self.n_threads):
+            if self.solver == "lbfgs":
+                y = self._engine_targets(problem.y)
+                rows = Rows(weights.net.spec, problem.x, y, problem.training_weight)
+                _lbfgs.fit(self, weights.net, rows)
+            else:
+                _stochastic.fit(self, weights, problem, validation, incremental)
         if not np.isfinite(weights.net.params).all():
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may"
@@ -126,21 +134,58 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             )
         return self
 
+    def _check_problem(
+        self, X: Any, y: Any, sample_weight: Any, incremental: bool, reset: bool
+    ) -> Problem:
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=["csr", "csc"],
+            multi_output=True,
+            y_numeric=self._y_numeric,
+            dtype=(np.float64, np.float32),
+            reset=reset,
+        )
+        y, class_weight = self._validate_targets(y, incremental)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+        return Problem(X, y.reshape(-1, 1) if y.ndim == 1 else y, sample_weight, class_weight)
+
+    def _check_held_out(self, X: Any, y: Any) -> Problem | None:
+        if X is None and y is None:
+            return None
+        if X is None or y is None:
+            raise ValueError("X_val and y_val must be given together.")
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=["csr", "csc"],
+            multi_output=True,
+            y_numeric=self._y_numeric,
+            dtype=(np.float64, np.float32),
+            reset=False,
+        )
+        y = self._held_out_targets(y)
+        return Problem(X, y.reshape(-1, 1) if y.ndim == 1 else y, None)
+
     def _initialize(self, units: list[int], dtype: Any) -> None:
         """Begin anew: random weights and empty records."""
+        output = self._output()
+        self._spec(units, dtype, output)  # which objects to what is wrong with the parameters
+        dtype = self.dtype or dtype
         self.n_iter_ = 0
         self.t_ = 0
         self.n_layers_ = len(units)
-        self.out_activation_ = self._output()
-        # Glorot and Bengio's bound, with the factor that scikit-learn gives sigmoids.
-        factor = 2.0 if self.activation == "logistic" else 6.0
-        coefs, intercepts = [], []
-        for n_in, n_out in pairwise(units):
+        self.out_activation_ = output
+        self.coefs_: list[Array] = []
+        self.intercepts_: list[Array] = []
+        draw, factors = self._random_state.uniform, bound_factors(self.activation, len(units) - 1)
+        for (n_in, n_out), factor in zip(pairwise(units), factors, strict=True):
             bound = np.sqrt(factor / (n_in + n_out))
-            draw = self._random_state.uniform
-            coefs.append(draw(-bound, bound, (n_in, n_out)).astype(dtype, copy=False))
-            intercepts.append(draw(-bound, bound, n_out).astype(dtype, copy=False))
-        self.coefs_, self.intercepts_ = coefs, intercepts
+            self.coefs_.append(draw(-bound, bound, (n_in, n_out)).astype(dtype, copy=False))
+            self.intercepts_.append(draw(-bound, bound, n_out).astype(dtype, copy=False))
         for name in ("_weights", "_best_coefs", "_best_intercepts"):
             self.__dict__.pop(name, None)
         if self.solver in STOCHASTIC_SOLVERS:
@@ -151,34 +196,49 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             self.validation_scores_: list[float] | None = [] if early else None
             self.best_validation_score_ = -np.inf if early else None
 
+    def _spec(self, units: list[int], dtype: Any, output: str) -> NetSpec:
+        """Return the net of the given units that the parameters ask for."""
+        return NetSpec.create(
+            units,
+            engine_names(self.activation),
+            engine_name(output),
+            self._engine_loss(output),
+            dtype=dtype,
+            dropout=self.dropout,
+        )
+
+    def _spec_of_weights(self, dtype: Any = None) -> NetSpec:
+        """Return the net that `coefs_` and the parameters stand for."""
+        units = [self.coefs_[0].shape[0], *(c.shape[1] for c in self.coefs_)]
+        if dtype is None:
+            dtype = np.result_type(np.float32, *self.coefs_, *self.intercepts_)
+        return self._spec(list(map(int, units)), dtype, self.out_activation_)
+
     def _weights_to_train(self) -> Weights:
         """Return the weights for a fit, of which `coefs_` and `intercepts_` become views."""
-        dtype = np.result_type(np.float32, *self.coefs_, *self.intercepts_)
-        weights = self._weights_for(self._spec("float64" if self.solver == "lbfgs" else dtype))
-        self._weights = weights
-        self.coefs_, self.intercepts_ = weights.coefs, weights.intercepts
+        # As in scikit-learn, whose L-BFGS does so because SciPy's does.
+        spec = self._spec_of_weights("float64" if self.solver == "lbfgs" else None)
+        weights: Weights | None = self.__dict__.get("_weights")
+        if weights is not None and weights.net.spec == spec and self._same_backend(weights):
+            weights.take(self.coefs_, self.intercepts_)
+        else:
+            weights = Weights.from_arrays(spec, self.coefs_, self.intercepts_, self.backend)
+        self._show(weights)
         return weights
 
-    def _weights_for(self, spec: NetSpec) -> Weights:
-        """Return weights with the values of `coefs_` and `intercepts_`, the kept ones if those."""
-        kept = self.__dict__.get("_weights")
-        if kept is not None and kept.net.spec == spec:
-            kept.take(self.coefs_, self.intercepts_)
-            return kept
-        return Weights.from_arrays(spec, self.coefs_, self.intercepts_, None)
+    def _same_backend(self, weights: Weights) -> bool:
+        return weights.net._backend_name == self.backend
 
-    def _spec(self, dtype: Any) -> NetSpec:
-        """Return the net that `coefs_` and the parameters stand for."""
-        sizes = [self.coefs_[0].shape[0], *(c.shape[1] for c in self.coefs_)]
-        loss, parameter = self._engine_loss()
-        hidden = [engine_name(self.activation)] * (len(sizes) - 2)
-        return NetSpec(
-            tuple(map(int, sizes)),
-            (*hidden, engine_name(self.out_activation_)),
-            loss,
-            dtype=np.dtype(dtype).name,
-            loss_parameter=parameter,
-        )
+    def _show_arrays(self) -> None:
+        """Take the arrays in `coefs_` and `intercepts_` for the weights."""
+        spec = self._spec_of_weights()
+        self._show(Weights.from_arrays(spec, self.coefs_, self.intercepts_, self.backend))
+
+    def _show(self, weights: Weights) -> None:
+        """Let `coefs_` and `intercepts_` be views of these weights."""
+        self._weights = weights
+        if not weights.shown_by(self.coefs_, self.intercepts_):
+            self.coefs_, self.intercepts_ = list(weights.coefs), list(weights.intercepts)
 
     def _check_solver(self) -> bool:
         if self.solver not in STOCHASTIC_SOLVERS:
@@ -190,29 +250,41 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
 
     # ------------------------------------------------------------------ running
 
-    def _quick_outputs(self, X: Any) -> Array | None:
-        """Return the outputs for a few good rows, or None: then they want the long way."""
-        state = self.__dict__
-        weights = state.get("_weights")
-        if weights is None or "feature_names_in_" in state:
-            return None
-        if not weights.shown_by(state["coefs_"], state["intercepts_"]):
-            return None
-        return weights.quick_outputs(X)
-
     def _outputs(self, X: Any) -> Array:
         """Return the net's outputs (n, n_outputs) for inputs that are yet to be checked."""
+        state = self.__dict__
+        weights: Weights | None = state.get("_weights")
+        shown = weights is not None and weights.shown_by(state["coefs_"], state["intercepts_"])
+        if weights is not None and shown and "feature_names_in_" not in state:
+            outputs = weights.quick_outputs(X, narrow=self.dtype is not None)
+            if outputs is not None:
+                return outputs
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-        weights = self.__dict__.get("_weights")
-        if weights is None or not weights.shown_by(self.coefs_, self.intercepts_):
-            dtype = np.result_type(np.float32, *self.coefs_, *self.intercepts_)
-            weights = Weights.from_arrays(self._spec(dtype), self.coefs_, self.intercepts_, None)
-        if not is_sparse(X):
-            return weights.outputs(X)
-        return np.concatenate([weights.outputs(x) for _, x in dense_pieces(X)])
+        if weights is None or not shown:  # other arrays have been put into coefs_
+            weights = Weights.from_arrays(
+                self._spec_of_weights(), self.coefs_, self.intercepts_, self.backend
+            )
+        with limited_to(self.n_threads):
+            return weights.outputs(X, narrow=self.dtype is not None)
 
     # ------------------------------------------------------------------ keeping
+
+    def to_sklearn(self) -> Any:
+        """Return scikit-learn's own estimator with the same parameters and weights.
+
+        It predicts the same without mlpfast. Fitted further, it begins with fresh moments, and
+        without what mlpfast alone has: another loss becomes the squared error, a schedule a
+        constant rate.
+
+        Raises
+        ------
+        ValueError
+            If scikit-learn does not have the activation.
+        """
+        from mlpfast.sklearn import _convert
+
+        return _convert.to_sklearn(self)
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
@@ -221,13 +293,12 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        if "coefs_" in state and "out_activation_" in state:
-            dtype = np.result_type(np.float32, *self.coefs_, *self.intercepts_)
-            weights = Weights.from_arrays(self._spec(dtype), self.coefs_, self.intercepts_, None)
-            if state.get("_best_coefs") is state["coefs_"]:
-                self._best_coefs, self._best_intercepts = weights.coefs, weights.intercepts
-            self._weights = weights
-            self.coefs_, self.intercepts_ = weights.coefs, weights.intercepts
+        if "coefs_" not in state or "out_activation_" not in state:
+            return
+        best, last = state.get("_best_coefs", ()), state["coefs_"]
+        self._show_arrays()
+        if len(best) == len(last) and all(a is b for a, b in zip(best, last, strict=True)):
+            self._best_coefs, self._best_intercepts = self.coefs_, self.intercepts_
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -2,23 +2,137 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mlpfast.backends.base import Array
 from mlpfast.sklearn import _scores
 from mlpfast.sklearn._base import BaseMLP
+from mlpfast.spec import Loss
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
-    """Multilayer perceptron classifier; scikit-learn's ``MLPClassifier``, many times faster."""
+    """Multilayer perceptron classifier, scikit-learn's ``MLPClassifier`` on mlpfast's engine.
+
+    The same parameters, data and random state give the same numbers as there, to rounding. What
+    follows `max_fun` is mlpfast's own, and changes nothing as long as it is left alone.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int, default (100,)
+        Units of each hidden layer.
+    activation : str or list of str, default "relu"
+        Of the hidden layers, one for all or one each: "identity", "logistic", "tanh", "relu", and
+        mlpfast's own "leaky_relu", "elu", "softplus", "silu", "gelu", "exp", "softmax".
+    solver : {"adam", "sgd", "lbfgs"}, default "adam"
+        "lbfgs" is SciPy's, on all rows at once; it takes none of the parameters that speak of
+        batches, epochs, rates or moments.
+    alpha : float, default 0.0001
+        Factor on half the sum of the squared weights, which is added to the loss of a batch and
+        divided by its rows.
+    batch_size : int or "auto", default "auto"
+        Rows of a batch; "auto" is 200, or all if there are fewer.
+    learning_rate : {"constant", "invscaling", "adaptive"} or callable, default "constant"
+        "invscaling" divides ``learning_rate_init`` by the number of rows seen so far to the power
+        of ``power_t``; "adaptive" divides the rate by 5 where training would stop. Both are for
+        "sgd". A function from the epoch (0, 1, ...) to a rate, such as `mlpfast.CosineDecay`, is
+        for "adam" as well.
+    learning_rate_init : float, default 0.001
+    power_t : float, default 0.5
+    max_iter : int, default 200
+        Epochs at most, or iterations of "lbfgs".
+    shuffle : bool, default True
+        Draw a new order of the rows each epoch.
+    random_state : int, RandomState or None, default None
+        Where initial weights, rows held out, the order of rows and dropout come from.
+    tol : float, default 1e-4
+        What counts as an improvement of the loss or the score; the gradient at which "lbfgs" ends.
+    verbose : bool, int or "progress", default False
+        Print the figures of each epoch, or show a progress bar.
+    warm_start : bool, default False
+        Let `fit` go on from the weights there are.
+    momentum : float in [0, 1], default 0.9
+    nesterovs_momentum : bool, default True
+        Both are for "sgd".
+    early_stopping : bool, default False
+        Stop when the score on rows held out, not the loss, has not improved by ``tol`` for
+        ``n_iter_no_change`` epochs, and go back to the best weights.
+    validation_fraction : float in [0, 1), default 0.1
+        Share of the rows held out for that.
+    beta_1, beta_2 : float in [0, 1), default 0.9 and 0.999
+    epsilon : float, default 1e-8
+        These three are for "adam".
+    n_iter_no_change : int or inf, default 10
+    max_fun : int, default 15000
+        Evaluations of the loss by "lbfgs" at most.
+    class_weight : dict, "balanced" or None, default None
+        Factor on the rows of each class; "balanced" makes the classes weigh the same.
+    dropout : float or list of float in [0, 1), default 0
+        Share of the hidden layers' outputs, one for all or one each, that is dropped in training.
+    weight_decay : float, default 0
+        That of AdamW, for "adam": each step also shrinks all parameters by this times the rate.
+    clip_norm, clip_value : float, default None
+        Limit of the gradient's Euclidean norm, or of each of its elements.
+    dtype : {"float32", "float64"}, default None
+        In which to train and predict; None takes that of X. "lbfgs" always takes float64.
+    callbacks : list of mlpfast.Callback or functions (net, epoch, logs), default None
+        Run after each epoch on the `mlpfast.MLP` inside; the figures are "loss" and, with rows
+        held out, "val_loss" and "val_accuracy".
+    n_threads : int, default None
+        Threads for this estimator; None takes `mlpfast.get_num_threads`.
+    backend : str, default None
+        As for `mlpfast.MLP`.
+
+    Attributes
+    ----------
+    classes_ : array or list of arrays
+        Labels of the classes, in the order of the outputs.
+    coefs_, intercepts_ : list of arrays
+        Weights (n_in, n_out) and biases (n_out,) of each layer.
+    n_iter_ : int
+        Epochs or iterations of the last fit.
+    t_ : int
+        Rows that have been trained on.
+    n_layers_, n_outputs_, n_features_in_ : int
+        Layers, inputs and outputs among them; outputs; inputs.
+    out_activation_ : str
+    loss_ : float
+        Of the last epoch, with the term of ``alpha``.
+    loss_curve_ : list of float
+        The same of every epoch.
+    best_loss_ : float or None
+        The least of them; None with early stopping.
+    validation_scores_, best_validation_score_ : list of float and float, or None
+        Scores on rows held out.
+    feature_names_in_ : (n_features,) array
+        If X had names that are strings.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from mlpfast import MLPClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = MLPClassifier(max_iter=1000, random_state=0).fit(X, y)
+    >>> clf.score(X, y) > 0.95
+    True
+    >>> clf.predict_proba(X[:1]).argmax()
+    np.int64(0)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseMLP._parameter_constraints,
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
+    _score_name = "accuracy"
+    _y_numeric = False
 
     #: As scikit-learn's has it, though it is no parameter.
     loss = "log_loss"
@@ -49,30 +163,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
+        class_weight: Any = None,
+        dropout: Any = 0.0,
+        weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        dtype: Any = None,
+        callbacks: Any = None,
+        n_threads: int | None = None,
+        backend: str | None = None,
     ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.n_iter_no_change = n_iter_no_change
-        self.max_fun = max_fun
+        self._keep(locals())
 
     # ------------------------------------------------------------------ fitting
 
@@ -101,24 +202,31 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             self._label_binarizer.fit(y if multilabel else classes)
         return self._fit(X, y, sample_weight, incremental=True)
 
-    def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, Array]:
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            dtype=(np.float64, np.float32),
-            reset=reset,
-        )
+    def _validate_targets(self, y: Any, incremental: bool) -> tuple[Array, Array | None]:
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
+        if incremental and self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' needs all of the data at once, and partial_fit does not "
+                "have them. Give a dict, as sklearn.utils.compute_class_weight can make it."
+            )
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
             self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
         else:
             self._check_classes(unique_labels(y))
-        return X, self._label_binarizer.transform(y).astype(bool)
+        weight = None
+        if self.class_weight is not None:
+            weight = compute_sample_weight(self.class_weight, y)
+        return self._label_binarizer.transform(y).astype(bool), weight
+
+    def _held_out_targets(self, y: Any) -> Array:
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        unknown = np.setdiff1d(unique_labels(y), self.classes_)
+        if len(unknown):
+            raise ValueError(f"y_val has classes that y has not: {unknown}.")
+        return self._label_binarizer.transform(y).astype(bool)
 
     def _check_classes(self, classes: Array) -> None:
         """Raise if a warm start or a partial fit brings classes that it must not."""
@@ -138,14 +246,21 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     def _output(self) -> str:
         return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
 
-    def _engine_loss(self) -> tuple[str, float | None]:
-        return "log_loss" if self.out_activation_ == "softmax" else "binary_log_loss", None
+    def _engine_loss(self, output: str) -> Loss:
+        return "log_loss" if output == "softmax" else "binary_log_loss"
 
     def _engine_targets(self, y: Array) -> Array:
         return y.argmax(axis=1) if self.out_activation_ == "softmax" else y
 
     def _score(self, wanted: Array, outputs: Array, weight: Array | None) -> float:
         return _scores.accuracy(wanted, outputs, weight)
+
+    @classmethod
+    def from_sklearn(cls, estimator: Any) -> MLPClassifier:
+        """Return an estimator with the parameters and weights of scikit-learn's `MLPClassifier`."""
+        from mlpfast.sklearn import _convert
+
+        return _convert.from_sklearn(cls, estimator)
 
     # ------------------------------------------------------------------ running
 
@@ -160,10 +275,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         -------
         array of shape (n_samples,) or (n_samples, n_classes)
         """
-        check_is_fitted(self)
-        outputs = self._quick_outputs(X)
-        if outputs is None:
-            outputs = self._outputs(X)
+        outputs = self._outputs(X)
         if self.n_outputs_ == 1:
             outputs = outputs.ravel()
         return self._label_binarizer.inverse_transform(outputs)
@@ -179,9 +291,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         -------
         (n_samples, n_classes) array
         """
-        outputs = self._quick_outputs(X)
-        if outputs is None:
-            outputs = self._outputs(X)
+        outputs = self._outputs(X)
         if self.n_outputs_ > 1:
             return outputs
         both = np.empty((len(outputs), 2), outputs.dtype)

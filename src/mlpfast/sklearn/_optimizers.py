@@ -34,6 +34,9 @@ class StochasticOptimizer:
         self.learning_rate_init = learning_rate_init
         self.rate = float(learning_rate_init)
         self.schedule = schedule
+        reset = getattr(schedule, "reset", None)
+        if reset is not None:
+            reset()
         self._epochs = 0
         self._net: MLP | None = None
         self._spec: NetSpec | None = None
@@ -49,6 +52,11 @@ class StochasticOptimizer:
                 self._trainer.load_state(state)
             self._net, self._spec, self._kept = net, net.spec, None
         return self._trainer
+
+    @property
+    def observe(self) -> Callable[[dict[str, float]], None] | None:
+        """What a schedule wants to be told the figures of each epoch by, if it does."""
+        return getattr(self.schedule, "observe", None)
 
     @property
     def learning_rate(self) -> float:

@@ -6,7 +6,7 @@ A sparse matrix is turned into a dense one whole if that is small, else some bat
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from mlpfast.backends.base import TOTALS, Array, Data, Report, Trainer
 from mlpfast.model import MLP
 from mlpfast.spec import NetSpec
 from mlpfast.validation import check_x
+
+_LOSS, _WEIGHT = TOTALS.index("loss"), TOTALS.index("weight")
 
 #: Bytes that a dense copy of sparse rows may take.
 DENSE_BYTES = 1 << 25
@@ -41,6 +43,33 @@ def dense_pieces(
         yield part, np.ascontiguousarray((x if rows >= n and order is None else x[part]).toarray())
 
 
+class Problem(NamedTuple):
+    """Checked inputs and targets.
+
+    Attributes
+    ----------
+    x : (n, n_features) array or CSR or CSC matrix, float32 or float64
+    y : (n, n_outputs) array
+        As scikit-learn's MLP has them: numbers, or bool for classes and labels.
+    weight : (n,) array or None
+        Those of the user.
+    class_weight : (n,) array or None
+        What the weight of each row in training is to be multiplied by.
+    """
+
+    x: Any
+    y: Array
+    weight: Array | None
+    class_weight: Array | None = None
+
+    @property
+    def training_weight(self) -> Array | None:
+        """The weights that training goes by."""
+        if self.weight is None or self.class_weight is None:
+            return self.class_weight if self.weight is None else self.weight
+        return self.weight * self.class_weight
+
+
 class Rows:
     """Inputs with their targets and weights, as a net of the given spec takes them.
 
@@ -54,6 +83,7 @@ class Rows:
 
     def __init__(self, spec: NetSpec, x: Any, y: Array, weight: Array | None) -> None:
         self.n = x.shape[0]
+        _check_range(x, spec.dtype)
         if is_sparse(x):
             small = self.n * x.shape[1] * x.dtype.itemsize <= DENSE_BYTES
             x = np.ascontiguousarray(x.toarray()) if small else x.tocsr()
@@ -79,14 +109,24 @@ class Rows:
         if not self.sparse:
             orders = None if order is None else order[None]
             data = Data(self.x, self.y, self.weight)
-            return _checked(trainer.run(data, orders, [rate], batch_size, **modes))
+            return trainer.run(data, orders, [rate], batch_size, **modes)
         sums = np.zeros((1, len(TOTALS)))
-        for data in self._pieces(order, batch_size):
-            report = _checked(trainer.run(data, None, [rate], batch_size, **modes))
+        keys: Array | None = modes.pop("dropout_keys", None)
+        for number, data in enumerate(self._pieces(order, batch_size)):
+            if keys is not None:  # each piece begins with batch 0, and must drop something else
+                modes["dropout_keys"] = keys ^ np.uint64(number << 32)
+            report = trainer.run(data, None, [rate], batch_size, **modes)
             sums += report.totals.sum(axis=0)
             if report.status != "ok":
                 return Report(sums, report.status)
         return Report(sums)
+
+    def loss(self, net: MLP) -> float:
+        """Return the mean loss."""
+        pieces = self._pieces() if self.sparse else [Data(self.x, self.y, self.weight)]
+        totals = [net._backend.evaluate(net.spec, net.params, data) for data in pieces]
+        sums = np.sum(totals, axis=0)
+        return float(sums[_LOSS] / sums[_WEIGHT])
 
     def loss_and_grad(self, net: MLP, grad: Array) -> float:
         """Write the gradient of the mean loss to grad, and return that loss."""
@@ -103,7 +143,10 @@ class Rows:
         return loss
 
 
-def _checked(report: Report) -> Report:
-    if report.status == "bad_input":  # X is finite, but not in the dtype of the net
-        raise ValueError(f"Input X contains a value too large for float32 in row {report.row}.")
-    return report
+def _check_range(x: Any, dtype: str) -> None:
+    """Raise if finite numbers of x are infinite in another dtype."""
+    values = x.data if is_sparse(x) else x
+    if dtype == "float64" or values.dtype == np.float32 or not values.size:
+        return
+    if max(values.max(), -values.min()) > np.finfo(dtype).max:
+        raise ValueError(f"Input X contains infinity or a value too large for dtype('{dtype}').")

@@ -17,7 +17,8 @@ from sklearn.model_selection import train_test_split
 
 from mlpfast.backends.base import TOTALS, Array
 from mlpfast.sklearn._optimizers import AdamOptimizer, SGDOptimizer, StochasticOptimizer
-from mlpfast.sklearn._rows import Rows, dense_pieces, is_sparse
+from mlpfast.sklearn._rows import Problem, Rows
+from mlpfast.sklearn._watchers import Watchers
 from mlpfast.training import interruptible
 
 if TYPE_CHECKING:
@@ -27,27 +28,11 @@ if TYPE_CHECKING:
 _LOSS, _PENALTY = TOTALS.index("loss"), TOTALS.index("penalty")
 
 
-class Validation:
-    """Rows held out of training, and the score of a net on them."""
-
-    def __init__(self, estimator: BaseMLP, x: Any, y: Array, weight: Array | None) -> None:
-        self.x, self.weight = x, weight
-        self.wanted = estimator._engine_targets(y)
-        self._score = estimator._score
-
-    def score(self, weights: Weights) -> float:
-        """Return the estimator's score with the weights as they are."""
-        pieces = dense_pieces(self.x) if is_sparse(self.x) else [(slice(None), self.x)]
-        outputs = np.concatenate([weights.outputs(x) for _, x in pieces])
-        return self._score(self.wanted, outputs, self.weight)
-
-
 def fit(
     estimator: BaseMLP,
     weights: Weights,
-    x: Any,
-    y: Array,
-    weight: Array | None,
+    problem: Problem,
+    held_out: Problem | None,
     incremental: bool,
 ) -> None:
     """Train, an epoch if `incremental`, else until there is nothing to be gained."""
@@ -56,69 +41,80 @@ def fit(
     early_stopping = estimator.early_stopping
     if early_stopping and incremental:
         raise ValueError("partial_fit does not support early_stopping=True")
-    validation = None
-    if early_stopping:
-        x, y, weight, validation = hold_out(estimator, x, y, weight)
-    rows = Rows(weights.net.spec, x, estimator._engine_targets(y), weight)
-    run = _Epochs(estimator, weights, rows, validation)
+    if early_stopping and held_out is None:
+        problem, held_out = hold_out(estimator, problem)
+    epochs = _Epochs(estimator, weights, problem, held_out)
     with interruptible() as stop:
-        run.train(stop, incremental)
+        try:
+            epochs.watchers.begin()
+            epochs.train(stop, incremental)
+        finally:
+            epochs.watchers.end()
     if early_stopping:
         weights.take(estimator._best_coefs, estimator._best_intercepts)
         # A warm start changes the best weights as it goes, until it finds better ones: so does
         # scikit-learn.
-        estimator._best_coefs, estimator._best_intercepts = weights.coefs, weights.intercepts
+        estimator._best_coefs, estimator._best_intercepts = estimator.coefs_, estimator.intercepts_
 
 
 def make_optimizer(estimator: BaseMLP) -> StochasticOptimizer:
     """Return the optimizer that the parameters of the estimator ask for."""
     e: Any = estimator
+    clip = {"clip_norm": e.clip_norm, "clip_value": e.clip_value}
+    rate, schedule = e.learning_rate_init, e.learning_rate
     if e.solver == "sgd":
-        return SGDOptimizer(
-            e.learning_rate_init, e.learning_rate, e.momentum, e.nesterovs_momentum, e.power_t, {}
-        )
-    return AdamOptimizer(e.learning_rate_init, None, e.beta_1, e.beta_2, e.epsilon, 0.0, {})
+        return SGDOptimizer(rate, schedule, e.momentum, e.nesterovs_momentum, e.power_t, clip)
+    schedule = schedule if callable(schedule) else None
+    return AdamOptimizer(rate, schedule, e.beta_1, e.beta_2, e.epsilon, e.weight_decay, clip)
 
 
-def hold_out(
-    estimator: BaseMLP, x: Any, y: Array, weight: Array | None
-) -> tuple[Any, Array, Array | None, Validation]:
+def hold_out(estimator: BaseMLP, problem: Problem) -> tuple[Problem, Problem]:
     """Split rows off for validation, the same that scikit-learn would."""
-    stratify = y if is_classifier(estimator) and estimator.n_outputs_ == 1 else None
-    arrays = [x, y] if weight is None else [x, y, weight]
-    parts = train_test_split(
-        *arrays,
-        random_state=estimator._random_state,
-        test_size=estimator.validation_fraction,
-        stratify=stratify,
+    stratify = problem.y if is_classifier(estimator) and estimator.n_outputs_ == 1 else None
+    given = [array for array in problem if array is not None]
+    parts = iter(
+        train_test_split(
+            *given,
+            random_state=estimator._random_state,
+            test_size=estimator.validation_fraction,
+            stratify=stratify,
+        )
     )
-    x, x_val, y, y_val = parts[:4]
-    weight, weight_val = parts[4:] if weight is not None else (None, None)
-    if x_val.shape[0] < 2:
+    pairs: list[Any] = [
+        (None, None) if array is None else (next(parts), next(parts)) for array in problem
+    ]
+    training, validation = (Problem(*(pair[side] for pair in pairs)) for side in (0, 1))
+    if validation.x.shape[0] < 2:
         raise ValueError(
             "The validation set is too small. Increase 'validation_fraction' "
             "or the size of your dataset."
         )
-    return x, y, weight, Validation(estimator, x_val, y_val, weight_val)
+    return training, validation
 
 
 class _Epochs:
     """The loop over the epochs of a fit."""
 
     def __init__(
-        self, estimator: BaseMLP, weights: Weights, rows: Rows, validation: Validation | None
+        self, estimator: BaseMLP, weights: Weights, problem: Problem, held_out: Problem | None
     ) -> None:
-        self.estimator, self.weights, self.rows, self.validation = (
-            *(estimator, weights, rows),
-            validation,
-        )
-        self.batch_size = batch_size_of(estimator, rows.n)
+        spec = weights.net.spec
+        self.estimator, self.weights, self.held_out = estimator, weights, held_out
+        y = estimator._engine_targets(problem.y)
+        self.rows = Rows(spec, problem.x, y, problem.training_weight)
+        self.wanted = None if held_out is None else estimator._engine_targets(held_out.y)
+        self.batch_size = batch_size_of(estimator, self.rows.n)
         self.optimizer = estimator._optimizer
         self.trainer = self.optimizer.trainer_of(weights.net)
-        self.next_order = row_orders(estimator, rows.n, self.batch_size)
-        self.check_order = weightless_batches(rows, self.batch_size)
-        if validation is not None and not hasattr(estimator, "_best_coefs"):
+        self.next_order = row_orders(estimator, self.rows.n, self.batch_size)
+        self.check_order = weightless_batches(self.rows, self.batch_size)
+        self.watchers = Watchers(estimator, weights.net)
+        self.prints = estimator.verbose and estimator.verbose != "progress"
+        if estimator.early_stopping and not hasattr(estimator, "_best_coefs"):
             self.keep_best()
+        if held_out is not None and estimator.validation_scores_ is None:
+            estimator.validation_scores_ = []
+            estimator.best_validation_score_ = -np.inf
 
     def train(self, stop: Array, incremental: bool) -> None:
         """Go through the epochs until one of the reasons to stop."""
@@ -129,11 +125,12 @@ class _Epochs:
                 break
             self.judge()
             self.optimizer.iteration_ends(e.t_)
+            ends = self.tell()
             if e._no_improvement_count > e.n_iter_no_change:
-                if self.optimizer.trigger_stopping(self.reason_to_stop(), e.verbose):
+                if self.optimizer.trigger_stopping(self.reason_to_stop(), self.prints):
                     return
                 e._no_improvement_count = 0
-            if incremental:
+            if incremental or ends:
                 return
             if e.n_iter_ == e.max_iter:
                 warnings.warn(
@@ -153,11 +150,15 @@ class _Epochs:
         order = self.next_order()
         if self.check_order is not None:
             self.check_order(order)
+        keys = None
+        if self.weights.net.spec.dropout:
+            keys = np.frombuffer(e._random_state.bytes(8), "<u8").astype(np.uint64)
         report = self.rows.train(
             *(self.trainer, order, self.optimizer.rate_of_epoch(), self.batch_size),
             l2=(float(e.alpha),) * self.weights.net.spec.n_layers,
             want_metrics=False,
             stop=stop,
+            dropout_keys=keys,
         )
         if report.status == "interrupted":
             return False
@@ -166,28 +167,30 @@ class _Epochs:
         e.t_ += n
         e.loss_ = float(e._loss_factor() * totals[_LOSS] + totals[_PENALTY]) / n
         e.loss_curve_.append(e.loss_)
-        if e.verbose:
+        if self.prints:
             print(f"Iteration {e.n_iter_}, loss = {e.loss_:.8f}")
         return True
 
     def judge(self) -> None:
-        """Count the epochs without a better loss, or a better score where there is one."""
+        """Count the epochs without a better loss, or a better score for early stopping."""
         e: Any = self.estimator
-        if self.validation is None:
-            e._no_improvement_count = (
-                e._no_improvement_count + 1 if e.loss_ > e.best_loss_ - e.tol else 0
-            )
+        score = None
+        if self.held_out is not None:
+            outputs = self.weights.outputs(self.held_out.x, narrow=True)
+            score = e._score(self.wanted, outputs, self.held_out.weight)
+            e.validation_scores_.append(score)
+            if self.prints:
+                print(f"Validation score: {score:f}")
+        if score is None or not e.early_stopping:
+            worse = e.loss_ > e.best_loss_ - e.tol
             e.best_loss_ = min(e.best_loss_, e.loss_)  # which leaves it alone if the loss is NaN
-            return
-        score = self.validation.score(self.weights)
-        e.validation_scores_.append(score)
-        if e.verbose:
-            print(f"Validation score: {score:f}")
-        worse = score < e.best_validation_score_ + e.tol
+        else:
+            worse = score < e.best_validation_score_ + e.tol
         e._no_improvement_count = e._no_improvement_count + 1 if worse else 0
-        if score > e.best_validation_score_:
+        if score is not None and score > e.best_validation_score_:
             e.best_validation_score_ = score
-            self.keep_best()
+            if e.early_stopping:
+                self.keep_best()
 
     def keep_best(self) -> None:
         """Remember the weights as the best so far."""
@@ -195,10 +198,25 @@ class _Epochs:
         e._best_coefs = [w.copy() for w in self.weights.coefs]
         e._best_intercepts = [b.copy() for b in self.weights.intercepts]
 
+    def tell(self) -> bool:
+        """Give the figures of the epoch to those who want them; return whether to stop."""
+        if not self.watchers and self.optimizer.observe is None:
+            return False
+        e: Any = self.estimator
+        figures = {"loss": e.loss_}
+        if self.held_out is not None and self.wanted is not None:
+            net = self.weights.net
+            rows = Rows(net.spec, self.held_out.x, self.wanted, self.held_out.weight)
+            figures["val_loss"] = e._loss_factor() * rows.loss(net)
+            figures["val_" + e._score_name] = e.validation_scores_[-1]
+        if self.optimizer.observe is not None:
+            self.optimizer.observe(figures)
+        return self.watchers.epoch_ends(figures)
+
     def reason_to_stop(self) -> str:
         """Return what is printed where training stops or its rate is lowered."""
         e: Any = self.estimator
-        figure = "Training loss" if self.validation is None else "Validation score"
+        figure = "Validation score" if e.early_stopping else "Training loss"
         return (
             f"{figure} did not improve more than tol={e.tol:f} for "
             f"{e.n_iter_no_change} consecutive epochs."
@@ -226,7 +244,7 @@ def row_orders(estimator: BaseMLP, n: int, batch_size: int) -> Callable[[], Arra
     """
     if not estimator.shuffle:
         return lambda: None
-    unseen = isinstance(estimator.random_state, Integral)
+    unseen = isinstance(estimator.random_state, Integral) and not estimator.dropout
     if batch_size >= n and unseen:
         return lambda: None
     order = np.arange(n)

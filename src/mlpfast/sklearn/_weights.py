@@ -10,16 +10,12 @@ import numpy as np
 
 from mlpfast.backends.base import Array
 from mlpfast.model import MLP
+from mlpfast.sklearn._rows import dense_pieces, is_sparse
 from mlpfast.spec import NetSpec
 from mlpfast.validation import check_x
 
-#: scikit-learn's names of activations that have another name here.
-ENGINE_NAMES = {"logistic": "sigmoid"}
-
-
-def engine_name(activation: str) -> str:
-    """Return the name that a backend knows an activation by."""
-    return ENGINE_NAMES.get(activation, activation)
+# Numbers that are converted for a quick answer.
+_FEW = 4096
 
 
 class Weights:
@@ -28,13 +24,13 @@ class Weights:
     Attributes
     ----------
     net : MLP
-    coefs, intercepts : list of arrays
+    coefs, intercepts : tuple of arrays
         Views of shapes (n_in, n_out) and (n_out,), one a layer.
     """
 
     def __init__(self, net: MLP) -> None:
         self.net = net
-        self.coefs, self.intercepts = net.weights, net.biases
+        self.coefs, self.intercepts = tuple(net.weights), tuple(net.biases)
         self._fast_predict = net._fast_predict
 
     @classmethod
@@ -56,36 +52,47 @@ class Weights:
     def shown_by(self, coefs: Any, intercepts: Any) -> bool:
         """Whether these lists still hold the net's own views."""
         for views, given in ((self.coefs, coefs), (self.intercepts, intercepts)):
-            if given is not views:
-                if len(given) != len(views):
+            if len(given) != len(views):
+                return False
+            for view, value in zip(views, given, strict=True):
+                if value is not view:
                     return False
-                for view, value in zip(views, given, strict=True):
-                    if value is not view:
-                        return False
         return True
 
-    def quick_outputs(self, x: Any) -> Array | None:
+    def quick_outputs(self, x: Any, *, narrow: bool) -> Array | None:
         """Return the outputs for a few good rows, None for all that needs a closer look.
 
-        Good is a finite, contiguous (n, n_in) array of the net's dtype.
+        Good is a finite, contiguous (n, n_in) array of the net's dtype; see also `outputs`.
         """
         if type(x) is not np.ndarray or x.ndim != 2:
             return None
+        if narrow and x.size <= _FEW and x.dtype.char == "d":
+            x = x.astype(self.net.params.dtype)
         outputs = self._fast_predict(x, None)
         # Of the ways to look for NaN and the infinities in a short array this one costs least.
         if outputs is NotImplemented or np.count_nonzero(np.isfinite(x)) != x.size:
             return None
         return outputs
 
-    def outputs(self, x: Array) -> Array:
-        """Return the outputs (n, n_out) for finite rows, in the wider of the two dtypes."""
+    def outputs(self, x: Any, *, narrow: bool) -> Array:
+        """Return the outputs (n, n_out) for finite rows, dense or sparse.
+
+        They are of the net's dtype if `narrow`, else of the wider of the two dtypes, in which they
+        are then computed, as NumPy would.
+        """
         net = self.net
-        if np.result_type(x.dtype, net.params.dtype) != net.params.dtype:
+        if not narrow and np.result_type(x.dtype, net.params.dtype) != net.params.dtype:
             spec = replace(net.spec, dtype="float64")
             net = MLP.from_spec(spec, np.zeros(spec.n_params), backend=net._backend_name)
             net.params[...] = self.net.params
-        x = check_x(net.spec, x)
-        out = np.empty((x.shape[0], net.spec.n_out), net.params.dtype)
-        if len(out):
-            net._backend.forward(net.spec, net.params, x, 1.0, out)
-        return out
+        if is_sparse(x):
+            return np.concatenate([_outputs(net, part) for _, part in dense_pieces(x)])
+        return _outputs(net, x)
+
+
+def _outputs(net: MLP, x: Array) -> Array:
+    x = check_x(net.spec, x)
+    out = np.empty((x.shape[0], net.spec.n_out), net.params.dtype)
+    if len(out):
+        net._backend.forward(net.spec, net.params, x, 1.0, out)
+    return out

@@ -1,0 +1,78 @@
+"""The way to scikit-learn's own estimators and back: the same parameters, weights and records."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, TypeVar
+
+import numpy as np
+
+from mlpfast.sklearn import _patch
+from mlpfast.sklearn._base import BaseMLP
+from mlpfast.sklearn._parameters import OWN
+
+_Estimator = TypeVar("_Estimator", bound=BaseMLP)
+
+#: Parameters that are mlpfast's own, and those of them that change what a net computes.
+_OURS = {*OWN, "class_weight", "quantile", "huber_delta"}
+
+#: What scikit-learn's estimators know of activations and losses.
+_ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
+_LOSSES = ("squared_error", "poisson")
+
+#: What fitting leaves, but for the optimizer with its moments and the random state.
+_FITTED = (
+    *("n_iter_", "t_", "n_layers_", "n_outputs_", "out_activation_", "loss_", "best_loss_"),
+    *("loss_curve_", "validation_scores_", "best_validation_score_", "n_features_in_"),
+    *("feature_names_in_", "classes_", "_label_binarizer", "_no_improvement_count"),
+)
+
+
+def to_sklearn(estimator: BaseMLP) -> Any:
+    """Return scikit-learn's estimator with the parameters and weights of one of mlpfast's."""
+    if estimator.activation not in _ACTIVATIONS:
+        raise ValueError(
+            f"activation={estimator.activation!r} is not among those that scikit-learn's "
+            f"estimator has: {', '.join(_ACTIVATIONS)}"
+        )
+    parameters = {k: v for k, v in estimator.get_params(deep=False).items() if k not in _OURS}
+    if parameters.get("loss", "squared_error") not in _LOSSES:
+        parameters["loss"] = "squared_error"  # another loss would be fitted, but none is run
+    if callable(parameters["learning_rate"]):
+        parameters["learning_rate"] = "constant"
+    if parameters["verbose"] == "progress":
+        parameters["verbose"] = False
+    theirs = _theirs(type(estimator))(**parameters)
+    _copy_fitted(estimator, theirs)
+    return theirs
+
+
+def from_sklearn(cls: type[_Estimator], theirs: Any) -> _Estimator:
+    """Return an estimator of mlpfast with the parameters and weights of scikit-learn's."""
+    wanted = _theirs(cls)
+    if not isinstance(theirs, wanted):
+        raise TypeError(
+            f"estimator must be scikit-learn's {wanted.__name__}, got "
+            f"{type(theirs).__module__}.{type(theirs).__name__}"
+        )
+    ours = cls(**theirs.get_params(deep=False))
+    _copy_fitted(theirs, ours)
+    if hasattr(ours, "coefs_"):
+        ours._show_arrays()
+    return ours
+
+
+def _theirs(cls: type) -> Any:
+    """Return the class of scikit-learn that one of ours stands for."""
+    return next(
+        _patch.original(c.__name__) for c in cls.__mro__ if c.__module__.startswith("mlpfast.")
+    )
+
+
+def _copy_fitted(source: Any, target: Any) -> None:
+    for name in _FITTED:
+        if hasattr(source, name):
+            setattr(target, name, copy.deepcopy(getattr(source, name)))
+    if hasattr(source, "coefs_"):
+        target.coefs_ = [np.array(c) for c in source.coefs_]
+        target.intercepts_ = [np.array(b) for b in source.intercepts_]
