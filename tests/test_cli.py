@@ -262,6 +262,18 @@ def test_csv_numbers_are_a_regression_in_their_own_units(run, learn, tmp_path):
     assert json.loads(out)["r2"] > 0.999
 
 
+def test_the_parameter_of_a_loss(run, learn, tmp_path):
+    """Of exponentially distributed numbers nine tenths are below log 10."""
+    y = np.random.default_rng(0).exponential(size=500)
+    np.savez(tmp_path / "t.npz", X=np.random.default_rng(1).normal(size=(500, 1)), y=y)
+    model = tmp_path / "net.npz"
+    options = ["--task", "regression", "--hidden", 0, "--loss", "quantile", "--lr", 0.01]
+    result = learn(tmp_path / "t.npz", *options, "--loss-parameter", 0.9, "--save", model)
+    assert (result["loss"], result["loss_parameter"]) == ("quantile", 0.9)
+    _, out, _ = run("predict", model, tmp_path / "t.npz", *BACKEND)
+    assert 0.8 < np.mean(y < np.array(rows_of(out)[1:], float)[:, 0]) < 0.97
+
+
 def test_npz_of_bytes_is_scaled_by_the_largest(run, learn, tmp_path):
     X, y = datasets.load_digits()
     pixels = (X * 16).astype(np.uint8)
@@ -388,6 +400,7 @@ USAGE = {
     "--features is for CSV": ["train", "digits", "--features", "y"],
     "--task regression is for CSV": ["train", "digits", "--task", "regression"],
     "--momentum is for sgd": ["train", "digits", "--momentum", "0.5"],
+    "--loss-parameter is for huber and quantile": ["train", "digits", "--loss-parameter", "0.5"],
 }
 
 

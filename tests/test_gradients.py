@@ -15,9 +15,10 @@ LEARNING = [name for name in ACTIVATIONS if name not in FORWARD_ONLY]
 KINKED = ("relu", "leaky_relu")
 POSITIVE = ("sigmoid", "softplus", "exp", "softmax")  # outputs whose logarithm exists
 
+PARAMETRIC = [mlpfast.Huber(0.3), mlpfast.Quantile(0.9)]
 PAIRS = [
     (loss, output)
-    for loss, output in itertools.product(LOSSES, LEARNING)
+    for loss, output in itertools.product([*LOSSES, *PARAMETRIC], LEARNING)
     if REQUIRED_OUTPUT.get(loss, output) == output and (loss != "poisson" or output in POSITIVE)
 ]
 
@@ -43,9 +44,9 @@ def problem(hidden, output, loss, bias, reduction, backend):
         margins = [
             np.abs(z).min() for z, f in zip(zs, net.spec.activations, strict=True) if f in KINKED
         ]
-        if loss in ("mae", "huber"):
+        if net.spec.loss in ("mae", "huber", "quantile"):
             e = np.abs(outputs[-1] - y)
-            margins += [e.min(), np.abs(e - 1).min()]
+            margins += [e.min(), np.abs(e - (net.spec.loss_parameter or 1)).min()]
         if min(margins, default=1.0) > 1e-3:
             return net, x, y, rng.random(5) + 0.5
     raise AssertionError("no seed keeps its distance from the kinks")

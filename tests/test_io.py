@@ -43,6 +43,13 @@ def test_round_trip(tmp_path, suffix, dtype, bias):
     assert back.params[0] != net.params[0]
 
 
+@pytest.mark.parametrize("loss", [mlpfast.Huber(0.1), mlpfast.Quantile(1 / 3)])
+def test_the_parameter_of_a_loss_comes_back(tmp_path, suffix, loss):
+    net = mlpfast.MLP([3, 2], loss=loss, backend="numpy")
+    net.save(tmp_path / f"net{suffix}")
+    assert mlpfast.MLP.load(tmp_path / f"net{suffix}").spec == net.spec
+
+
 def test_extra_facts_come_back(tmp_path, suffix):
     path = tmp_path / f"net{suffix}"
     extra = {"class_names": ["a", "ü"], "mean": [0.1, 1 / 3, -2e-300], "n": 3, "none": None}
@@ -224,6 +231,8 @@ BAD = {
     "is not JSON.": lambda h, t: "[" * 100_000,
     "must hold the dicts spec and extra": lambda h, t: h.update(spec=[1]),
     "loss must be one of": lambda h, t: h["spec"].update(loss="lost"),
+    "loss_parameter is for huber and quantile": lambda h, t: h["spec"].update(loss_parameter=2.0),
+    "delta must be in": lambda h, t: h["spec"].update(loss="huber", loss_parameter=-1.0),
     "layer_sizes.1. must be at least 1": lambda h, t: h["spec"]["sizes"].__setitem__(1, -5),
     "does not describe a net": lambda h, t: h["spec"].update(surprise=1),
     "'layer2.bias' is missing": lambda h, t: t.pop("layer2.bias"),
@@ -245,6 +254,11 @@ def test_a_file_that_does_not_add_up(tmp_path, message):
 
 def test_a_rewritten_file_that_adds_up_loads(tmp_path):
     assert mlpfast.MLP.load(rewritten(tmp_path, lambda h, t: None)).spec == a_net().spec
+
+
+def test_a_file_from_before_losses_had_parameters(tmp_path):
+    path = rewritten(tmp_path, lambda h, t: h["spec"].pop("loss_parameter"))
+    assert mlpfast.MLP.load(path).spec == a_net().spec
 
 
 def test_a_header_that_lies_about_its_size_takes_no_memory(tmp_path):

@@ -50,6 +50,19 @@ HAND = {
         *("huber", "identity", OUT, TARGET, [(0.125 + 0 + 1.5) / 3, (0.5 + 0.03125 + 2.5) / 3]),
         [[0.5 / 3, 0, -1 / 3], [-1 / 3, 0.25 / 3, 1 / 3]],
     ),
+    "huber of 0.25": (
+        *(mlpfast.Huber(0.25), "identity", OUT, TARGET),
+        [0.25 * (0.375 + 0 + 1.875) / 3, (0.25 * 0.875 + 0.03125 + 0.25 * 2.875) / 3],
+        [[0.25 / 3, 0, -0.25 / 3], [-0.25 / 3, 0.25 / 3, 0.25 / 3]],
+    ),
+    "quantile": (  # 0.5: half the absolute error
+        *("quantile", "identity", OUT, TARGET, [1.25 / 3, 2.125 / 3]),
+        [[0.5 / 3, 0, -0.5 / 3], [-0.5 / 3, 0.5 / 3, 0.5 / 3]],
+    ),
+    "quantile of 0.9": (  # nine times as bad to be below as above
+        *(mlpfast.Quantile(0.9), "identity", OUT, TARGET, [1.85 / 3, 1.225 / 3]),
+        [[0.1 / 3, 0, -0.9 / 3], [-0.9 / 3, 0.1 / 3, 0.1 / 3]],
+    ),
     "binary_crossentropy": (
         *("binary_crossentropy", "sigmoid", LOGITS, [[1, 1, 0], [0, 0.5, 1]]),
         [-(log(1 / 2) + 2 * log(3 / 4)) / 3, -(log(1 / 4) + log(1 / 2) + log(3 / 4)) / 3],
@@ -224,6 +237,12 @@ def test_against_scikit_learn(weighted, backend, dtype):
         expected = function(target, net.predict(x), sample_weight=w)
         np.testing.assert_allclose(net.evaluate(x, target, w)["loss"], expected, rtol=rtol)
 
+    for quantile in (0.05, 0.5, 0.999):
+        net = net_of("identity", mlpfast.Quantile(quantile), 3)
+        outputs = net.predict(x).astype(float)
+        expected = metrics.mean_pinball_loss(target, outputs, sample_weight=w, alpha=quantile)
+        np.testing.assert_allclose(net.evaluate(x, target, w)["loss"], expected, rtol=rtol)
+
     net = net_of("exp", "poisson", 1)
     counts = labels + 1.0
     deviance = metrics.mean_poisson_deviance(counts, net.predict(x)[:, 0], sample_weight=w)
@@ -231,3 +250,33 @@ def test_against_scikit_learn(weighted, backend, dtype):
     constant = np.average(counts * np.log(counts) - counts, weights=w)
     expected = deviance / 2 - constant
     np.testing.assert_allclose(net.evaluate(x, counts, w)["loss"], expected, rtol=10 * rtol)
+
+
+@pytest.mark.parametrize("delta", [0.1, 1.0, 2.5, 100.0])
+def test_huber_against_torch(delta, backend):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(7)
+    x, t = 3 * rng.standard_normal((19, 4)), rng.standard_normal((19, 4))
+    net = passes_through(4, "identity", mlpfast.Huber(delta), "float64", backend)
+    outputs = torch.tensor(x, requires_grad=True)
+    expected = torch.nn.functional.huber_loss(outputs, torch.tensor(t), delta=delta)
+    expected.backward()
+    value, gradient = net.loss_and_grad(x, t)
+    np.testing.assert_allclose(value, expected.item(), rtol=1e-12)
+    np.testing.assert_allclose(gradient[16:], outputs.grad.numpy().sum(axis=0), rtol=1e-10)
+
+
+@pytest.mark.parametrize("quantile", [0.1, 0.5, 0.8])
+def test_a_quantile_is_what_is_learned(quantile, backend, dtype):
+    """The best constant under the loss is that quantile of the targets."""
+    y = np.random.default_rng(3).exponential(size=401)
+    loss = mlpfast.Quantile(quantile)
+    net = mlpfast.MLP([1, 1], loss=loss, dtype=dtype, random_state=0, backend=backend)
+    x = np.zeros((401, 1))
+    net.fit(x, y, epochs=500, batch_size=401, optimizer=mlpfast.SGD(mlpfast.CosineDecay(0.3, 500)))
+    assert net.predict(x[0])[0] == pytest.approx(np.quantile(y, quantile), abs=0.01)
+
+
+def test_a_loss_by_name_has_the_default_parameter(backend):
+    for name, kind in (("huber", mlpfast.Huber), ("quantile", mlpfast.Quantile)):
+        assert mlpfast.MLP([2, 1], loss=name).spec == mlpfast.MLP([2, 1], loss=kind()).spec

@@ -71,6 +71,47 @@ def test_bad_net(arguments, error, words):
         mlpfast.MLP(**{"layer_sizes": [3, 4, 2], "backend": "numpy", **arguments})
 
 
+@pytest.mark.parametrize(
+    ("kind", "value", "error", "words"),
+    [
+        (mlpfast.Huber, 0, ValueError, r"delta must be in \(0, inf\], got 0"),
+        (mlpfast.Huber, -1.0, ValueError, "delta must be in"),
+        (mlpfast.Huber, np.nan, ValueError, "delta must be in .*got nan"),
+        (mlpfast.Huber, "1", TypeError, "delta must be a number, got '1'"),
+        (mlpfast.Quantile, 0.0, ValueError, r"quantile must be in \(0, 1\), got 0"),
+        (mlpfast.Quantile, 1, ValueError, r"quantile must be in \(0, 1\), got 1"),
+        (mlpfast.Quantile, None, TypeError, "quantile must be a number, got None"),
+    ],
+)
+def test_bad_parameter_of_a_loss(kind, value, error, words):
+    with pytest.raises(error, match=words):
+        kind(value)
+    if value is not None:  # which stands for the default
+        with pytest.raises(error, match=words):
+            NetSpec((2, 1), ("identity",), kind.__name__.lower(), loss_parameter=value)
+
+
+@pytest.mark.skipif("cpp" not in mlpfast.backends.available(), reason="needs the extension")
+def test_the_extension_has_the_same_names_in_the_same_order():
+    from mlpfast import _core
+
+    assert tuple(_core.loss_names()) == spec_module.LOSSES
+    assert tuple(_core.activation_names()) == spec_module.ACTIVATIONS
+
+
+def test_parameter_of_a_loss():
+    assert NetSpec.create([2, 1], loss=mlpfast.Huber(2)).loss_parameter == 2.0
+    assert NetSpec.create([2, 1], loss="quantile").loss_parameter == 0.5
+    assert NetSpec.create([2, 1]).loss_parameter is None
+    spec = NetSpec.create([2, 1], loss=mlpfast.Quantile(np.float32(0.25)))
+    assert dataclasses.asdict(spec)["loss_parameter"] == 0.25
+    assert type(spec.loss_parameter) is float
+    assert spec.loss_label == "quantile(0.25)"
+    assert dataclasses.replace(spec, loss_parameter=None).loss_parameter == 0.5
+    with pytest.raises(ValueError, match=r"loss_parameter is for huber and quantile, got 1\.0"):
+        NetSpec((2, 1), ("identity",), "mae", loss_parameter=1.0)
+
+
 def test_a_single_layer_still_checks_its_unused_activation():
     assert NetSpec.create([3, 2], "relu").activations == ("identity",)
     with pytest.raises(ValueError, match="activation must be one of"):

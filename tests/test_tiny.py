@@ -70,7 +70,7 @@ def test_activations(backend, dtype, hidden, rows_):
 POSITIVE = ["sigmoid", "softmax", "exp", "softplus"]
 PAIRS = [
     (loss, output)
-    for loss in LOSSES
+    for loss in [*LOSSES, mlpfast.Huber(0.3), mlpfast.Quantile(0.9)]
     for output in (POSITIVE if loss == "poisson" else LEARNERS)
     if REQUIRED_OUTPUT.get(loss, output) == output
 ]

@@ -26,8 +26,13 @@ using MaybeIn = std::optional<In<T>>;
 const char* const kActivationNames[] = {"identity", "step",       "sigmoid", "tanh",
                                         "relu",     "leaky_relu", "elu",     "softplus",
                                         "silu",     "gelu",       "exp",     "softmax"};
-const char* const kLossNames[] = {"mse",    "squared_error",       "mae",
-                                  "huber",  "binary_crossentropy", "categorical_crossentropy",
+const char* const kLossNames[] = {"mse",
+                                  "squared_error",
+                                  "mae",
+                                  "huber",
+                                  "quantile",
+                                  "binary_crossentropy",
+                                  "categorical_crossentropy",
                                   "poisson"};
 const char* const kRuleNames[] = {"sgd", "adam", "adamw", "rmsprop"};
 
@@ -57,13 +62,14 @@ const Kernels<double>& kernels_of(const KernelSet& set) {
 template <class T>
 std::shared_ptr<Network<T>> make_network(std::vector<ptrdiff_t> sizes,
                                          const std::vector<std::string>& activations,
-                                         const std::string& loss, bool mean, bool bias,
-                                         const std::string& isa) {
+                                         const std::string& loss, double loss_parameter, bool mean,
+                                         bool bias, const std::string& isa) {
   NetSpec spec;
   spec.sizes = std::move(sizes);
   for (const std::string& name : activations)
     spec.activations.push_back(find_name<Activation>(kActivationNames, name));
   spec.loss = find_name<Loss>(kLossNames, loss);
+  spec.loss_parameter = loss_parameter;
   spec.mean = mean;
   spec.bias = bias;
   return std::make_shared<Network<T>>(spec, kernels_of<T>(choose_kernels(isa)));
@@ -159,8 +165,8 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
   using Net = Network<T>;
 
   py::class_<Net, std::shared_ptr<Net>>(m, ("Network" + suffix).c_str())
-      .def(py::init(&make_network<T>), "sizes"_a, "activations"_a, "loss"_a, "mean"_a, "bias"_a,
-           "isa"_a)
+      .def(py::init(&make_network<T>), "sizes"_a, "activations"_a, "loss"_a, "loss_parameter"_a,
+           "mean"_a, "bias"_a, "isa"_a)
       .def(
           "fast_predict",
           [](std::shared_ptr<Net> net, In<T> params) {
@@ -222,7 +228,7 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
   py::class_<Trainer<T>>(m, ("Trainer" + suffix).c_str())
       .def(py::init([](std::shared_ptr<Net> net, const std::string& rule, double momentum,
                        bool nesterov, double beta_1, double beta_2, double epsilon,
-                       double weight_decay) {
+                       double weight_decay, double clip_norm, double clip_value) {
              OptimizerSpec o;
              o.rule = find_name<Rule>(kRuleNames, rule);
              o.momentum = momentum;
@@ -231,10 +237,13 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
              o.beta_2 = beta_2;
              o.epsilon = epsilon;
              o.weight_decay = weight_decay;
+             o.clip_norm = clip_norm;
+             o.clip_value = clip_value;
              return std::make_unique<Trainer<T>>(std::move(net), o);
            }),
            "network"_a, "rule"_a, py::kw_only(), "momentum"_a = 0.0, "nesterov"_a = false,
-           "beta_1"_a = 0.0, "beta_2"_a = 0.0, "epsilon"_a = 0.0, "weight_decay"_a = 0.0)
+           "beta_1"_a = 0.0, "beta_2"_a = 0.0, "epsilon"_a = 0.0, "weight_decay"_a = 0.0,
+           "clip_norm"_a = 0.0, "clip_value"_a = 0.0)
       .def("run", &run_trainer<T>, "params"_a.noconvert(), "x"_a.noconvert(), "y"_a.noconvert(),
            "weight"_a.noconvert(), "scale"_a, "orders"_a.noconvert(),
            "learning_rates"_a.noconvert(), "batch_size"_a, "l2"_a, "want_metrics"_a, "threads"_a,

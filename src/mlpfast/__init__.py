@@ -14,7 +14,7 @@ from mlpfast.config import get_num_threads, set_num_threads, show_config
 from mlpfast.history import History
 from mlpfast.model import MLP
 from mlpfast.schedules import CosineDecay, ExponentialDecay, ReduceOnPlateau, StepDecay
-from mlpfast.spec import SGD, Adam, AdamW, NetSpec, Optimizer, RMSprop
+from mlpfast.spec import SGD, Adam, AdamW, Huber, NetSpec, Optimizer, Quantile, RMSprop
 from mlpfast.training import TrainingDiverged
 
 __all__ = [
@@ -30,10 +30,12 @@ __all__ = [
     "ExponentialDecay",
     "FallbackWarning",
     "History",
+    "Huber",
     "LambdaCallback",
     "ModelCheckpoint",
     "NetSpec",
     "Optimizer",
+    "Quantile",
     "RMSprop",
     "ReduceOnPlateau",
     "StepDecay",

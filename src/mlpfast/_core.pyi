@@ -29,6 +29,7 @@ class Network32:
         sizes: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
         activations: collections.abc.Sequence[str],
         loss: str,
+        loss_parameter: typing.SupportsFloat | typing.SupportsIndex,
         mean: bool,
         bias: bool,
         isa: str,
@@ -75,6 +76,8 @@ class Trainer32:
         beta_2: typing.SupportsFloat | typing.SupportsIndex = 0.0,
         epsilon: typing.SupportsFloat | typing.SupportsIndex = 0.0,
         weight_decay: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+        clip_norm: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+        clip_value: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     ) -> None: ...
     def get_moments(
         self, m: numpy.typing.NDArray[numpy.float32], v: numpy.typing.NDArray[numpy.float32]
@@ -110,6 +113,7 @@ class Network64:
         sizes: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
         activations: collections.abc.Sequence[str],
         loss: str,
+        loss_parameter: typing.SupportsFloat | typing.SupportsIndex,
         mean: bool,
         bias: bool,
         isa: str,
@@ -156,6 +160,8 @@ class Trainer64:
         beta_2: typing.SupportsFloat | typing.SupportsIndex = 0.0,
         epsilon: typing.SupportsFloat | typing.SupportsIndex = 0.0,
         weight_decay: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+        clip_norm: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+        clip_value: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     ) -> None: ...
     def get_moments(
         self, m: numpy.typing.NDArray[numpy.float64], v: numpy.typing.NDArray[numpy.float64]

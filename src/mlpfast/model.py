@@ -16,7 +16,7 @@ from mlpfast.callbacks import Callback
 from mlpfast.history import History, check_metrics, summarize
 from mlpfast.initializers import assign, initialize, random_source
 from mlpfast.kernels import check_out
-from mlpfast.spec import NetSpec, Optimizer, check_optimizer, check_real
+from mlpfast.spec import Loss, NetSpec, Optimizer, check_optimizer, check_real
 from mlpfast.validation import as_array, as_finite, check_data, check_x
 
 _ALIGNMENT = 64
@@ -42,11 +42,12 @@ class MLP:
     activation : str or list of str, default "relu"
         Of the hidden layers, one for all or one each; see `mlpfast.spec.ACTIVATIONS`.
     output_activation : str, default "identity"
-    loss : str, default "mse"
+    loss : str, Huber or Quantile, default "mse"
         With o the outputs and t the targets of a row: "mse" mean (o-t)^2, "squared_error"
-        1/2 sum (o-t)^2, "mae" mean abs(o-t), "huber" (delta 1), "poisson" mean(o - t log o),
-        "binary_crossentropy" (mean over outputs; needs a sigmoid output) and
-        "categorical_crossentropy" (needs softmax), both from the logits. Means are over outputs.
+        1/2 sum (o-t)^2, "mae" mean abs(o-t), "huber" or ``Huber(delta)``, "quantile" (0.5) or
+        ``Quantile(quantile)``, "poisson" mean(o - t log o), "binary_crossentropy" (mean over
+        outputs; needs a sigmoid output) and "categorical_crossentropy" (needs softmax), both from
+        the logits. Means are over outputs.
     reduction : {"mean", "sum"}
         Over the rows of a batch. The mean is weighted by the sample weights.
     dtype : {"float32", "float64"}
@@ -82,7 +83,7 @@ class MLP:
         layer_sizes: Sequence[int],
         activation: str | Sequence[str] = "relu",
         output_activation: str = "identity",
-        loss: str = "mse",
+        loss: Loss = "mse",
         *,
         reduction: str = "mean",
         dtype: Any = "float32",
@@ -473,7 +474,7 @@ class MLP:
 
     def __repr__(self) -> str:
         spec = self.spec
-        lines = [f"MLP({spec.dtype}, loss={spec.loss!r}, backend={self.backend!r})"]
+        lines = [f"MLP({spec.dtype}, loss={spec.loss_label!r}, backend={self.backend!r})"]
         for i, (part, name) in enumerate(zip(spec.layers(), spec.activations, strict=True)):
             n_in, n_out = part.shape
             count = (n_in + spec.bias) * n_out

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache, cached_property
 from typing import Any, NamedTuple, TypeAlias
 
@@ -42,6 +42,7 @@ LOSSES = (
     "squared_error",
     "mae",
     "huber",
+    "quantile",
     "binary_crossentropy",
     "categorical_crossentropy",
     "poisson",
@@ -63,7 +64,6 @@ REQUIRED_OUTPUT = {"binary_crossentropy": "sigmoid", "categorical_crossentropy":
 
 LEAKY_RELU_SLOPE = 0.01
 ELU_ALPHA = 1.0
-HUBER_DELTA = 1.0
 #: Keeps the logarithm of the Poisson loss finite where the output is 0 (Keras' value).
 POISSON_EPSILON = 1e-7
 
@@ -114,6 +114,65 @@ def check_real(
     return number
 
 
+@dataclass(frozen=True)
+class Huber:
+    """The loss of Huber (1964): ``1/2 e^2`` up to ``abs(e) = delta``, a line from there on.
+
+    The mean over outputs, with e = o - t, of ``1/2 e^2`` or ``delta (abs(e) - delta / 2)``.
+
+    Parameters
+    ----------
+    delta : float > 0, default 1
+    """
+
+    delta: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_real("delta", self.delta, low=0.0, open_low=True)
+
+    @property
+    def parameter(self) -> float:
+        """The delta, as `NetSpec` keeps it."""
+        return float(self.delta)
+
+
+@dataclass(frozen=True)
+class Quantile:
+    """The pinball loss of Koenker and Bassett (1978), least where o is that quantile of t.
+
+    The mean over outputs, with e = o - t, of ``(1 - quantile) e`` above the target and of
+    ``-quantile e`` below it. A quantile of 0.5 is half the absolute error.
+
+    Parameters
+    ----------
+    quantile : float in (0, 1), default 0.5
+    """
+
+    quantile: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_real("quantile", self.quantile, low=0.0, high=1.0, open_low=True, open_high=True)
+
+    @property
+    def parameter(self) -> float:
+        """The quantile, as `NetSpec` keeps it."""
+        return float(self.quantile)
+
+
+#: The losses that have a parameter.
+PARAMETRIC_LOSSES: dict[str, type[Huber | Quantile]] = {"huber": Huber, "quantile": Quantile}
+
+#: A loss as a user writes it: a name of `LOSSES`, or one with its parameter.
+Loss: TypeAlias = str | Huber | Quantile
+
+
+def split_loss(loss: Loss) -> tuple[str, float | None]:
+    """Return the name of a loss, and its parameter if one is given."""
+    if isinstance(loss, Huber | Quantile):
+        return type(loss).__name__.lower(), loss.parameter
+    return check_choice("loss", loss, LOSSES), None
+
+
 class LayerSlices(NamedTuple):
     """Where one layer lies in the flat parameter buffer."""
 
@@ -138,6 +197,9 @@ class NetSpec:
         ``"float32"`` or ``"float64"``.
     bias : bool
         Whether the layers have biases.
+    loss_parameter : float, optional
+        The delta of "huber", the quantile of "quantile"; None stands for the default of `Huber`
+        and `Quantile`. Other losses have none.
     """
 
     sizes: tuple[int, ...]
@@ -146,6 +208,7 @@ class NetSpec:
     reduction: str = "mean"
     dtype: str = "float32"
     bias: bool = True
+    loss_parameter: float | None = None
 
     def __post_init__(self) -> None:
         if len(self.sizes) < 2:
@@ -163,6 +226,7 @@ class NetSpec:
             check_choice("activation", name, ACTIVATIONS)
         check_choice("output_activation", self.activations[-1], ACTIVATIONS)
         check_choice("loss", self.loss, LOSSES)
+        self._set_loss_parameter()
         check_choice("reduction", self.reduction, REDUCTIONS)
         check_choice("dtype", self.dtype, ("float32", "float64"))
         if not isinstance(self.bias, bool):
@@ -174,13 +238,24 @@ class NetSpec:
                 f"output_activation={required!r} (got {self.activations[-1]!r})"
             )
 
+    def _set_loss_parameter(self) -> None:
+        kind, given = PARAMETRIC_LOSSES.get(self.loss), self.loss_parameter
+        if kind is not None:
+            loss = kind() if given is None else kind(given)
+            object.__setattr__(self, "loss_parameter", loss.parameter)  # frozen but for this
+        elif given is not None:
+            raise ValueError(
+                f"loss_parameter is for {' and '.join(PARAMETRIC_LOSSES)}, got {given!r} with "
+                f"loss={self.loss!r}"
+            )
+
     @classmethod
     def create(
         cls,
         layer_sizes: Sequence[int],
         activation: str | Sequence[str] = "relu",
         output_activation: str = "identity",
-        loss: str = "mse",
+        loss: Loss = "mse",
         reduction: str = "mean",
         dtype: Any = "float32",
         bias: bool = True,
@@ -205,7 +280,10 @@ class NetSpec:
             dtype_name = np.dtype(dtype).name
         except TypeError:
             dtype_name = dtype
-        return cls(sizes, (*hidden, output_activation), loss, reduction, dtype_name, bias)
+        name, parameter = split_loss(loss)
+        return cls(
+            sizes, (*hidden, output_activation), name, reduction, dtype_name, bias, parameter
+        )
 
     @property
     def n_in(self) -> int:
@@ -233,6 +311,11 @@ class NetSpec:
         return (self.loss, self.activations[-1]) in FROM_LOGITS
 
     @property
+    def loss_label(self) -> str:
+        """The loss as a person reads it, with its parameter."""
+        return self.loss if self.loss_parameter is None else f"{self.loss}({self.loss_parameter:g})"
+
+    @property
     def trainable(self) -> bool:
         """Whether every activation has a derivative."""
         return not FORWARD_ONLY.intersection(self.activations)
@@ -258,21 +341,43 @@ class Optimizer:
     """Base of the optimizers: how a gradient becomes a step.
 
     Subclasses are frozen descriptions; the moments live in the trainer of a backend.
+
+    Every optimizer can clip the gradient of a batch before it takes it in, the l2 term included,
+    a weight decay of its own not:
+
+    clip_norm : float > 0, optional
+        Where the Euclidean norm of the gradient by all parameters is larger, the gradient is
+        scaled to it (Pascanu et al., 2013; Keras' ``global_clipnorm``).
+    clip_value : float > 0, optional
+        Each element is brought to within plus and minus this (Keras' ``clipvalue``). One of the
+        two at most.
     """
 
     learning_rate: LearningRate
+    clip_norm: float | None = field(default=None, kw_only=True)
+    clip_value: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if not callable(self.learning_rate):
             check_real("learning_rate", self.learning_rate, low=0.0)
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name in ("momentum", "beta_1", "beta_2", "rho"):
-                check_real(field.name, value, low=0.0, high=1.0, open_high=True)
-            elif field.name == "epsilon":
-                check_real(field.name, value, low=0.0, open_low=True)
-            elif field.name == "weight_decay":
-                check_real(field.name, value, low=0.0)
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.name in ("momentum", "beta_1", "beta_2", "rho"):
+                check_real(each.name, value, low=0.0, high=1.0, open_high=True)
+            elif each.name == "epsilon" or (each.name.startswith("clip_") and value is not None):
+                check_real(each.name, value, low=0.0, open_low=True)
+            elif each.name == "weight_decay":
+                check_real(each.name, value, low=0.0)
+        if self.clip_norm is not None and self.clip_value is not None:
+            raise ValueError(
+                f"only one of clip_norm and clip_value may be given, got {self.clip_norm} and "
+                f"{self.clip_value}"
+            )
+
+    @property
+    def clips(self) -> bool:
+        """Whether gradients are clipped."""
+        return self.clip_norm is not None or self.clip_value is not None
 
     @property
     def name(self) -> str:
@@ -307,6 +412,8 @@ class SGD(Optimizer):
     momentum : float in [0, 1), default 0
     nesterov : bool, default False
         Needs a momentum above 0.
+    clip_norm, clip_value : float > 0, optional
+        See `Optimizer`; so have all the others.
     """
 
     learning_rate: LearningRate = 0.01

@@ -313,6 +313,7 @@ Totals NarrowPlan<T>::loss(const Step<T>& step, const Rows& in, ptrdiff_t rows, 
   r.rows = rows;
   r.cols = layer.n_out;
   r.ld = ld_;
+  r.slopes = net.spec.template slopes<T>();
   Totals totals;
   totals.loss = net.spec.loss == Loss::poisson && net.layout.loss_from_logits
                     ? net.kernels.unit_poisson_from_logits(r)

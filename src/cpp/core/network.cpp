@@ -225,6 +225,7 @@ void Network<T>::loss(Range rows, bool want_metrics, const Workspace<T>& ws) con
   r.rows = rows.size();
   r.cols = layer.n_out;
   r.ld = r.ld_target = layer.ld;
+  r.slopes = spec.slopes<T>();
   if (spec.loss == Loss::poisson && layout.loss_from_logits)
     kernels.poisson_from_logits(r);
   else

@@ -20,6 +20,10 @@ class Optimizer {
   // Whether a step is w += rate * g and nothing else, so that the rate can be folded into the
   // deltas and the product of the backward pass can add to w directly.
   bool is_scaled_sum(double l2) const { return kind() == Update::scaled_sum && l2 == 0; }
+  // Whether the gradient is clipped before it moves anything: see ClippedUpdate.
+  bool clips() const { return spec_.clip_norm > 0 || spec_.clip_value > 0; }
+  double clip_norm() const { return spec_.clip_norm; }
+  double clip_value() const { return spec_.clip_value; }
   Update kind() const {
     switch (spec_.rule) {
       case Rule::sgd:

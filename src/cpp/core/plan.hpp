@@ -51,7 +51,7 @@ class Plan {
   // member 0 at once, and for all after a sync, as is the packed gradient.
   const Totals& totals() const { return totals_; }
   ptrdiff_t bad_row() const { return bad_row_; }
-  const T* gradient() const { return gradients_; }
+  T* gradient() const { return gradients_; }
 
  protected:
   Plan(const Network<T>& net, ptrdiff_t rows, int threads);

@@ -13,8 +13,15 @@ struct NetSpec {
   std::vector<ptrdiff_t> sizes;         // inputs, hidden layers, outputs
   std::vector<Activation> activations;  // one a layer, the output's last
   Loss loss = Loss::mse;
-  bool mean = true;  // reduction over rows: mean (weighted) or sum
+  double loss_parameter = 0;  // delta of huber, quantile of quantile
+  bool mean = true;           // reduction over rows: mean (weighted) or sum
   bool bias = true;
+
+  template <class T>
+  Slopes<T> slopes() const {
+    if (loss == Loss::quantile) return {T(-loss_parameter), T(1 - loss_parameter)};
+    return {T(-loss_parameter), T(loss_parameter)};
+  }
 };
 
 enum class Rule { sgd, adam, adamw, rmsprop };
@@ -23,6 +30,7 @@ struct OptimizerSpec {
   Rule rule = Rule::sgd;
   double momentum = 0, beta_1 = 0, beta_2 = 0, epsilon = 0, weight_decay = 0;
   bool nesterov = false;
+  double clip_norm = 0, clip_value = 0;  // of the gradient; 0 for none
 };
 
 // A half-open range of indices, and the even share of it that one of `count` workers takes.

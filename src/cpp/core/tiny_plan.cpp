@@ -37,6 +37,7 @@ TinyPlan<T>::TinyPlan(const Network<T>& net, ptrdiff_t rows, const Optimizer<T>*
   steps_.batch_size = (n_in + n_out + 2) * stride_;
   steps_.depth = ptrdiff_t(net.depth());
   steps_.loss = net.spec.loss;
+  steps_.slopes = net.spec.template slopes<T>();
   steps_.loss_from_logits = layout.loss_from_logits;
   steps_.update = optimizer ? optimizer->kind() : Update::count;
 

@@ -37,6 +37,7 @@ Trainer<T>::Trainer(std::shared_ptr<const Network<T>> net, const OptimizerSpec& 
   const ptrdiff_t m = optimizer_.has_m() ? arena_.reserve_array<T>(n) : -1;
   const ptrdiff_t v = optimizer_.has_v() ? arena_.reserve_array<T>(n) : -1;
   arena_.commit();
+  if (optimizer_.clips()) clipped_ = std::make_unique<ClippedUpdate<T>>(*net_);
   state_ = {arena_.at<T>(w), m < 0 ? nullptr : arena_.at<T>(m), v < 0 ? nullptr : arena_.at<T>(v)};
 }
 
@@ -45,7 +46,7 @@ RunResult Trainer<T>::run(const RunArgs<T>& args, T* flat) {
   const Occupied occupied(busy_);
   const Layout& layout = net_->layout;
   const ptrdiff_t rows = std::min(args.batch_size, args.data.n);
-  if (TinyPlan<T>::suits(*net_, rows)) {
+  if (!clipped_ && TinyPlan<T>::suits(*net_, rows)) {
     plan_ = nullptr;
     if (!tiny_ || !tiny_->fits(rows))
       tiny_ = std::make_unique<TinyPlan<T>>(*net_, rows, &optimizer_);
@@ -53,7 +54,7 @@ RunResult Trainer<T>::run(const RunArgs<T>& args, T* flat) {
     tiny_ = nullptr;
     const bool repeats = !args.orders && rows == args.data.n;
     if (!plan_ || !plan_->fits(rows, args.threads) || repeats != repeats_)
-      plan_ = make_plan(*net_, rows, args.threads, true, repeats);
+      plan_ = make_plan(*net_, rows, args.threads, !clipped_, repeats);
     repeats_ = repeats;
   }
 
@@ -133,11 +134,15 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
                      std::min(args.batch_size, n)};
       step.announced = e > 0 || first > 0;
       step.state = state_;
-      step.optimizer = &optimizer;
+      step.optimizer = clipped_ ? nullptr : &optimizer;
       step.lr = lr;
       step.l2 = args.l2;
       step.want_metrics = args.want_metrics;
       plan_->step(team, step);
+      if (clipped_) {
+        team.sync();  // all of the gradient is there
+        clipped_->run(team, step, optimizer, plan_->gradient());
+      }
       if (leads) {
         steps_ = t;
         sum.add(plan_->totals());

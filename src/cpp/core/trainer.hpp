@@ -4,6 +4,7 @@
 #include <atomic>
 #include <memory>
 
+#include "clipped_update.hpp"
 #include "plan.hpp"
 #include "run.hpp"
 #include "tiny_plan.hpp"
@@ -33,6 +34,7 @@ class Trainer {
 
   std::shared_ptr<const Network<T>> net_;
   Optimizer<T> optimizer_;
+  std::unique_ptr<ClippedUpdate<T>> clipped_;  // or null
   Arena arena_;
   State<T> state_;
   int64_t steps_ = 0;

@@ -30,6 +30,7 @@ enum class Loss : int {
   squared_error,
   mae,
   huber,
+  quantile,
   binary_crossentropy,
   categorical_crossentropy,
   poisson,
@@ -84,6 +85,13 @@ struct Gather {
   T scale;  // factor on every element
 };
 
+// The least and the greatest gradient by an output of the losses with a parameter: minus delta and
+// delta of huber, minus q and 1 - q of quantile.
+template <class T>
+struct Slopes {
+  T low, high;
+};
+
 // Loss and delta of a few rows. For a pair of loss and output activation that is computed from the
 // logits, delta is the gradient by z; else by the output a. Neither is weighted.
 template <class T>
@@ -95,6 +103,7 @@ struct LossRows {
   T* delta;            // rows x ld; zeros are written to the padding
   double* row_loss;    // rows
   ptrdiff_t rows, cols, ld, ld_target;
+  Slopes<T> slopes;
 };
 
 // What the loss phase leaves for each row. `correct` is 1 where the largest output is the largest
@@ -164,6 +173,7 @@ struct UnitLoss {
   const T* weight;  // (rows,), or null for ones
   T scale;          // of the deltas
   ptrdiff_t rows, cols, ld;
+  Slopes<T> slopes;
 };
 
 // Weighted sums of what RowTotals says.
@@ -202,6 +212,7 @@ struct TinySteps {
   ptrdiff_t n_params;        // padded
   int row_vectors;           // 1, 2 or 4
   Loss loss;
+  Slopes<T> slopes;
   bool loss_from_logits, want_metrics;
   const T *target, *weight, *scale;  // sample weights, and factors on the deltas
   T* batch;                          // x, target, weight and scale begin here, one after another
@@ -245,6 +256,10 @@ struct Kernels {
   // All but the loss of each row's totals; errors are means over the outputs.
   void (*row_metrics)(const LossRows<T>&, RowTotals* totals);
   void (*update[int(Update::count)])(const UpdateSpan<T>&);
+  // g += l2 w, and the sum of the squares of g; n is padded.
+  double (*square_sum)(T* g, const T* w, T l2, ptrdiff_t n);
+  // g = factor (g + l2 w), then to within plus and minus `limit`; n is padded.
+  void (*clip)(T* g, const T* w, T l2, T factor, T limit, ptrdiff_t n);
   // sums[j] = sum over rows of d[i][j] in ascending order, or added to what stands there; d may be
   // tiled.
   void (*column_sums)(const T* d, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t ld, ptrdiff_t block,

@@ -1,7 +1,6 @@
 // Losses: the loss of every row, and its delta times the row's factor; and the other figures that
 // monitors want. Formulas as in numpy.py.
 
-constexpr double kHuberDelta = 1.0;
 constexpr double kPoissonEpsilon = 1e-7;
 
 // Each gives, for one vector of a row, the summands of the loss and the gradient, both before the
@@ -9,7 +8,7 @@ constexpr double kPoissonEpsilon = 1e-7;
 struct Mse {
   static constexpr bool mean = true;
   template <class V>
-  static void at(V, V a, V t, V& loss, V& grad) {
+  static void at(V, V a, V t, const Slopes<V>&, V& loss, V& grad) {
     const V e = a - t;
     loss = e * e;
     grad = e + e;
@@ -18,7 +17,7 @@ struct Mse {
 struct SquaredError {
   static constexpr bool mean = false;
   template <class V>
-  static void at(V, V a, V t, V& loss, V& grad) {
+  static void at(V, V a, V t, const Slopes<V>&, V& loss, V& grad) {
     grad = a - t;
     loss = grad * grad * V::set(typename V::T(0.5));
   }
@@ -26,7 +25,7 @@ struct SquaredError {
 struct Mae {
   static constexpr bool mean = true;
   template <class V>
-  static void at(V, V a, V t, V& loss, V& grad) {
+  static void at(V, V a, V t, const Slopes<V>&, V& loss, V& grad) {
     const V e = a - t;
     loss = abs(e);
     grad = V::select(less(V::set(0), loss), copysign(V::set(1), e), e);
@@ -35,18 +34,26 @@ struct Mae {
 struct Huber {
   static constexpr bool mean = true;
   template <class V>
-  static void at(V, V a, V t, V& loss, V& grad) {
-    using T = typename V::T;
+  static void at(V, V a, V t, const Slopes<V>& slopes, V& loss, V& grad) {
     const V e = a - t;
-    grad = max(V::set(T(-kHuberDelta)), min(V::set(T(kHuberDelta)), e));
+    grad = max(slopes.low, min(slopes.high, e));
     // 1/2 e^2 inside, delta |e| - 1/2 delta^2 outside, in one expression
-    loss = grad * (e - grad * V::set(T(0.5)));
+    loss = grad * (e - grad * V::set(typename V::T(0.5)));
+  }
+};
+struct Quantile {
+  static constexpr bool mean = true;
+  template <class V>
+  static void at(V, V a, V t, const Slopes<V>& slopes, V& loss, V& grad) {
+    const V e = a - t, zero = V::set(0);
+    grad = V::select(less(e, zero), slopes.low, V::select(less(zero, e), slopes.high, e));
+    loss = grad * e;
   }
 };
 struct BinaryCrossentropy {
   static constexpr bool mean = true;
   template <class V>
-  static void at(V z, V a, V t, V& loss, V& grad) {
+  static void at(V z, V a, V t, const Slopes<V>&, V& loss, V& grad) {
     loss = max(V::set(0), z) - z * t + log1p_of_fraction(exp(V::set(0) - abs(z)));
     grad = a - t;
   }
@@ -54,7 +61,7 @@ struct BinaryCrossentropy {
 struct Poisson {
   static constexpr bool mean = true;
   template <class V>
-  static void at(V, V a, V t, V& loss, V& grad) {
+  static void at(V, V a, V t, const Slopes<V>&, V& loss, V& grad) {
     const V safe = a + V::set(typename V::T(kPoissonEpsilon));
     loss = a - t * log(safe);
     grad = V::set(1) - t / safe;
@@ -63,16 +70,22 @@ struct Poisson {
 struct PoissonFromLogits {
   static constexpr bool mean = true;
   template <class V>
-  static void at(V z, V a, V t, V& loss, V& grad) {
+  static void at(V z, V a, V t, const Slopes<V>&, V& loss, V& grad) {
     loss = a - t * z;
     grad = a - t;
   }
 };
 
+template <class V>
+inline Slopes<V> vectors_of(const Slopes<typename V::T>& s) {
+  return {V::set(s.low), V::set(s.high)};
+}
+
 template <class V, class Loss>
 void elementwise_loss(const LossRows<typename V::T>& r) {
   using T = typename V::T;
   const T share = Loss::mean ? T(1) / T(r.cols) : T(1);
+  const Slopes<V> slopes = vectors_of<V>(r.slopes);
   for (ptrdiff_t i = 0; i < r.rows; ++i) {
     const T* z = r.z + i * r.ld;
     const T* a = r.a + i * r.ld;
@@ -82,7 +95,7 @@ void elementwise_loss(const LossRows<typename V::T>& r) {
     for (ptrdiff_t j = 0; j < r.cols; j += V::lanes) {
       const auto in = V::first(lanes_left<V>(r.cols, j));
       V loss, grad;
-      Loss::template at<V>(V::load(z + j), V::load(a + j), V::load(target + j), loss, grad);
+      Loss::template at<V>(V::load(z + j), V::load(a + j), V::load(target + j), slopes, loss, grad);
       total = total + V::select(in, loss, V::set(0));
       if (r.row_scale) V::select(in, grad * factor, V::set(0)).store(r.delta + i * r.ld + j);
     }

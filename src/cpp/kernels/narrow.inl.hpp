@@ -206,6 +206,7 @@ template <class V, class Loss>
 double unit_loss(const UnitLoss<typename V::T>& r) {
   using T = typename V::T;
   const V share = V::set(Loss::mean ? T(1) / T(r.cols) : T(1));
+  const Slopes<V> slopes = vectors_of<V>(r.slopes);
   V sum_loss = V::set(0);
   for (ptrdiff_t i = 0; i < r.rows; i += V::lanes) {
     const auto in = rows_in<V>(r, i);
@@ -215,8 +216,8 @@ double unit_loss(const UnitLoss<typename V::T>& r) {
     for (ptrdiff_t j = 0; j < r.cols; ++j) {
       const ptrdiff_t at = j * r.ld + i;
       V loss, grad;
-      Loss::template at<V>(V::load(r.z + at), V::load(r.a + at), V::load(r.target + at), loss,
-                           grad);
+      Loss::template at<V>(V::load(r.z + at), V::load(r.a + at), V::load(r.target + at), slopes,
+                           loss, grad);
       total = total + loss;
       V::select(in, grad * factor, V::set(0)).store(r.delta + at);
     }

@@ -101,3 +101,32 @@ void update(const UpdateSpan<typename V::T>& s) {
   else
     update_with<V>(Rule<V, false>(s), s);
 }
+
+// In double, where the square of any float has a place.
+template <class V>
+double square_sum(typename V::T* g, const typename V::T* w, typename V::T l2, ptrdiff_t n) {
+  using T = typename V::T;
+  const V factor = V::set(l2);
+  double sums[V::lanes] = {};
+  for (ptrdiff_t i = 0; i < n; i += V::lanes) {
+    if (l2 != 0) fma(factor, V::load(w + i), V::load(g + i)).store(g + i);
+    for (int q = 0; q < V::lanes; ++q) {
+      const T x = g[i + q];
+      sums[q] += double(x) * double(x);
+    }
+  }
+  double total = 0;
+  for (int q = 0; q < V::lanes; ++q) total += sums[q];
+  return total;
+}
+
+template <class V>
+void clip(typename V::T* g, const typename V::T* w, typename V::T l2, typename V::T factor,
+          typename V::T limit, ptrdiff_t n) {
+  const V decay = V::set(l2), by = V::set(factor), high = V::set(limit), low = V::set(-limit);
+  for (ptrdiff_t i = 0; i < n; i += V::lanes) {
+    V x = V::load(g + i);
+    if (l2 != 0) x = fma(decay, V::load(w + i), x);
+    max(low, min(high, by * x)).store(g + i);  // NaN stays
+  }
+}

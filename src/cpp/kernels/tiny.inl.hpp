@@ -193,14 +193,15 @@ inline double tiny_loss_each(const TinySteps<typename V::T>& s, ptrdiff_t stride
   const TinyLayer<T>& layer = s.layers[s.depth - 1];
   const ptrdiff_t n = layer.n_out * stride;
   const V share = V::set(Loss::mean ? T(1) / T(layer.n_out) : T(1));
+  const Slopes<V> slopes = vectors_of<V>(s.slopes);
   V weighted = V::set(0);
   for (ptrdiff_t r = 0; r < stride; r += V::lanes) {
     const V factor = V::load(s.scale + r) * share;
     V total = V::set(0);
     for (ptrdiff_t i = r; i < n; i += stride) {
       V loss, grad;
-      Loss::template at<V>(V::load(layer.z + i), V::load(layer.a + i), V::load(s.target + i), loss,
-                           grad);
+      Loss::template at<V>(V::load(layer.z + i), V::load(layer.a + i), V::load(s.target + i),
+                           slopes, loss, grad);
       (grad * factor).store(layer.d + i);
       total = total + loss;
     }
@@ -244,6 +245,8 @@ double tiny_loss(const TinySteps<typename V::T>& s, ptrdiff_t stride) {
       return tiny_loss_each<V, Mae>(s, stride);
     case Loss::huber:
       return tiny_loss_each<V, Huber>(s, stride);
+    case Loss::quantile:
+      return tiny_loss_each<V, Quantile>(s, stride);
     case Loss::binary_crossentropy:
       return tiny_loss_each<V, BinaryCrossentropy>(s, stride);
     case Loss::categorical_crossentropy:

@@ -76,7 +76,7 @@ from mlpfast.backends._numba_vectors import (
     root,
     store,
 )
-from mlpfast.spec import HUBER_DELTA, LOSSES, POISSON_EPSILON
+from mlpfast.spec import LOSSES, POISSON_EPSILON
 
 # Columns of the table of a net. A_AT, Z_AT are the first of a layer's rows of `ld` numbers in a
 # block (Z_AT is -1 where z is not kept), D_AT the place of its delta in a row of all deltas, D_LD
@@ -94,10 +94,10 @@ ROWS, LD, X_AT, X_SIZE, T_AT, WEIGHT_AT, WORK_AT, WORK_SIZE = range(8)
 DELTA_AT, DELTA_SIZE, BY_ROW_AT, OWN_AT, OWN_SIZE, LINE_LD, SLAB_AT = range(8, 15)
 SLAB_SIZE, FLAT_AT, PACK_AT, PARTIAL_AT, PARTIAL_SIZE, CHUNK, LAYERS = range(15, 22)
 
-MSE, SQUARED_ERROR, MAE, HUBER, BINARY, CATEGORICAL, POISSON = (
+MSE, SQUARED_ERROR, MAE, HUBER, QUANTILE, BINARY, CATEGORICAL, POISSON = (
     LOSSES.index(name)
     for name in (
-        *("mse", "squared_error", "mae", "huber"),
+        *("mse", "squared_error", "mae", "huber", "quantile"),
         *("binary_crossentropy", "categorical_crossentropy", "poisson"),
     )
 )
@@ -107,7 +107,11 @@ SGD, ADAM, ADAMW, RMSPROP = range(4)
 OK, INTERRUPTED, DIVERGED = range(3)
 
 # Entries of the constants of a training run, which come in float64 and in the net's dtype.
-MOMENTUM, BETA_1, REST_1, BETA_2, REST_2, EPSILON, DECAY, L2 = range(8)
+MOMENTUM, BETA_1, REST_1, BETA_2, REST_2, EPSILON, DECAY, L2, CLIP_NORM, CLIP_VALUE = range(10)
+CONSTANTS = 10
+
+# Parameters of a chunk of a gradient that is clipped; of its squares there is a sum for each.
+CLIPPED = 2048
 
 # ---------------------------------------------------------------------------- the net
 # `places` is the table of a `numba.Layout`; `at` the place of a block's work space, r the first of
@@ -176,7 +180,7 @@ def _loss(loss, m, mem, a_at, z_at, t_at, delta_at, ld, n, rows, total, factor, 
     The gradient is that by the outputs, or by z for a loss that is computed from the logits.
     """
     not_inlined()
-    code, from_logits, _ = loss
+    code, from_logits, _, parameter = loss
     step = lanes(mem)
     if code == CATEGORICAL:
         for r in range(0, n, step):
@@ -236,9 +240,15 @@ def _loss(loss, m, mem, a_at, z_at, t_at, delta_at, ld, n, rows, total, factor, 
         elif code == HUBER:
             for r in range(rows):
                 e = np.float64(mem[a + r]) - mem[t + r]
-                inside = min(max(e, -HUBER_DELTA), HUBER_DELTA)
+                inside = min(max(e, -parameter), parameter)
                 total[r] += inside * (e - 0.5 * inside) / m
                 mem[d + r] = inside / m * factor[r]
+        elif code == QUANTILE:
+            for r in range(rows):
+                e = np.float64(mem[a + r]) - mem[t + r]
+                slope = 1.0 - parameter if e > 0.0 else -parameter if e < 0.0 else e
+                total[r] += slope * e / m
+                mem[d + r] = slope / m * factor[r]
         else:
             for r in range(rows):
                 safe = np.float64(mem[a + r]) + POISSON_EPSILON
@@ -381,15 +391,66 @@ def _update(rule, nesterov, rates, c, w, g, m, v, count, spare):
 def _apply(optimizer, rates, c, at, count, decayed, mem, g_at, state):
     """Make one update of `count` parameters from `at` on; a rule of -1 keeps the gradient."""
     params, m, v, grad, spare = state
-    g = place(mem, g_at)
-    if optimizer[0] < 0:
-        copy(span(g, 0, count), span(grad, at, count))
-        return
-    w, m, v = place(params, at), place(m, at), place(v, at)
+    g, w = place(mem, g_at), place(params, at)
     if decayed and c[L2] != 0:
         for i in range(count):
             g[i] += c[L2] * w[i]
+    if optimizer[0] < 0:
+        copy(span(g, 0, count), span(grad, at, count))
+        return
+    m, v = place(m, at), place(v, at)
     _update(optimizer[0], optimizer[1], rates, c, w, g, m, v, count, spare)
+
+
+@jit
+def _clipped_update(optimizer, rates, c, constants, count, state, squares, sync, tid, team):
+    """Clip the gradient of all `count` parameters, which is in the state, and make an update."""
+    not_inlined()
+    params, m, v, grad, spare = state
+    chunks = (count + CLIPPED - 1) // CLIPPED
+    first, end = share(chunks, 1, tid, team)
+    factor = real(params, 1.0)
+    if constants[CLIP_NORM] > 0.0:
+        for chunk in range(first, end):
+            squares[chunk] = _square_sum(grad, chunk * CLIPPED, min(count, (chunk + 1) * CLIPPED))
+        barrier(sync, team)
+        total = 0.0
+        for chunk in range(chunks):
+            total += squares[chunk]
+        norm = math.sqrt(total)
+        if not norm <= constants[CLIP_NORM]:  # NaN where the norm is
+            factor = real(params, constants[CLIP_NORM] / norm)
+    limit = c[CLIP_VALUE]
+    for chunk in range(first, end):
+        at = chunk * CLIPPED
+        here = min(CLIPPED, count - at)
+        g = span(grad, at, here)
+        if factor != 1.0:
+            for i in range(here):
+                g[i] *= factor
+        if limit > 0.0:
+            for i in range(here):
+                g[i] = limit if g[i] > limit else -limit if g[i] < -limit else g[i]
+        w, moments = place(params, at), (place(m, at), place(v, at))
+        gradient = place(grad, at)
+        _update(optimizer[0], optimizer[1], rates, c, w, gradient, *moments, here, spare)
+
+
+@jit
+def _square_sum(g, first, end):
+    """Sum of the squares of g[first:end], in double."""
+    a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    i = first
+    while i + 4 <= end:
+        a += np.float64(g[i]) * np.float64(g[i])
+        b += np.float64(g[i + 1]) * np.float64(g[i + 1])
+        c += np.float64(g[i + 2]) * np.float64(g[i + 2])
+        d += np.float64(g[i + 3]) * np.float64(g[i + 3])
+        i += 4
+    while i < end:
+        a += np.float64(g[i]) * np.float64(g[i])
+        i += 1
+    return (a + b) + (c + d)
 
 
 @jit
@@ -747,14 +808,16 @@ def run(
     places,
     doubles,
     sums,
+    squares,
     constants,
     c,
     history,
 ):
     """Train an epoch for each of lrs; return (rows of history, status, steps).
 
-    loss = (code, whether from logits, whether the mean is taken); optimizer = (rule, nesterov),
-    a rule of -1 only computes the first gradient; state = (params, m, v, grad); x, y: see `gather`.
+    loss = (code, whether from logits, whether the mean is taken, parameter); optimizer = (rule,
+    nesterov), a rule of -1 only computes the first gradient; state = (params, m, v, grad); x, y:
+    see `gather`.
     """
     net, mem, places = place(net, 0), place(mem, 0), place(places, 0)
     doubles, sums, sync = place(doubles, 0), place(sums, 0), place(sync, 0)
@@ -766,6 +829,10 @@ def run(
     state = (place(params, 0), place(m, 0), place(v, 0), place(grad, 0), spare)
     params, backup, history = state[0], place(backup, 0), place(history, 0)
     orders, constants, c = place(orders, 0), place(constants, 0), place(c, 0)
+    squares = place(squares, 0)
+    clips = constants[CLIP_NORM] > 0.0 or constants[CLIP_VALUE] > 0.0
+    # Where the gradient is clipped first, the usual update only keeps it.
+    first_rule = (-1, False) if clips else optimizer
     step = lanes(mem)
     own = places[OWN_AT] + tid * places[OWN_SIZE]
     doubles = place(doubles, tid * 2 * places[ROWS])
@@ -837,9 +904,13 @@ def run(
             steps += 1
             rates = _rates(optimizer[0], steps, lrs[epoch], constants, params)
             if narrow:
-                _narrow_update(net, optimizer, rates, c, mem, places, rows, state, tid, team)
+                _narrow_update(net, first_rule, rates, c, mem, places, rows, state, tid, team)
             else:
-                _wide_update(net, optimizer, rates, c, mem, places, rows, state, tid, team)
+                _wide_update(net, first_rule, rates, c, mem, places, rows, state, tid, team)
+            if clips:
+                barrier(sync, team)
+                numbers = rates, c, constants
+                _clipped_update(optimizer, *numbers, whole, state, squares, sync, tid, team)
             if tid == 0 and stop[0]:
                 atomic_store(sync, STOP, 1)
             barrier(sync, team)

@@ -20,7 +20,15 @@ from mlpfast.threads import num_threads
 def _network(spec: NetSpec, isa: str) -> Any:
     """Return the compiled description of a net; it holds no parameters."""
     make = _core.Network32 if spec.dtype == "float32" else _core.Network64
-    return make(spec.sizes, spec.activations, spec.loss, spec.reduction == "mean", spec.bias, isa)
+    return make(
+        spec.sizes,
+        spec.activations,
+        spec.loss,
+        spec.loss_parameter or 0.0,
+        spec.reduction == "mean",
+        spec.bias,
+        isa,
+    )
 
 
 class CppTrainer:
@@ -36,6 +44,7 @@ class CppTrainer:
         }
         if o.name == "rmsprop":
             hyper["beta_2"] = o.rho
+        hyper |= {"clip_norm": o.clip_norm or 0.0, "clip_value": o.clip_value or 0.0}
         make = _core.Trainer32 if spec.dtype == "float32" else _core.Trainer64
         self._has_moments = o.name != "sgd" or o.momentum > 0
         self._trainer = make(_network(spec, isa), o.name, **hyper)

@@ -68,7 +68,7 @@ class Plan:
     ----------
     table : (n_layers, k.COLUMNS) int64
         A row a layer; columns as in `_numba_kernels`.
-    loss : (code, from_logits, mean)
+    loss : (code, from_logits, mean, parameter)
     units, widest, deltas, gradient : int
         Rows that a block needs for outputs and kept z; the most units of a layer but the inputs,
         in whole vectors; numbers that a row needs for the deltas of all layers; numbers of a
@@ -76,7 +76,7 @@ class Plan:
     """
 
     table: Array
-    loss: tuple[int, bool, bool]
+    loss: tuple[int, bool, bool, float]
     units: int
     widest: int
     deltas: int
@@ -105,7 +105,8 @@ def plan_of(spec: NetSpec) -> Plan:
         units += padded * (2 if keep else 1)
         deltas += _odd(n_out, lanes)
         gradient += (n_in + 1) * padded
-    loss = (LOSSES.index(spec.loss), spec.loss_from_logits, spec.reduction == "mean")
+    parameter = spec.loss_parameter or 0.0
+    loss = (LOSSES.index(spec.loss), spec.loss_from_logits, spec.reduction == "mean", parameter)
     return Plan(table, loss, units, _up(max(spec.sizes[1:]), lanes), deltas, gradient)
 
 
@@ -209,6 +210,9 @@ class NumbaTrainer:
         self.m, self.v, self.steps = np.zeros_like(params), np.zeros_like(params), 0
         self._backup = np.empty_like(params)
         self._room: tuple[Any, Room] | None = None
+        # All of a gradient must be there before it can be clipped.
+        self._gradient = np.empty_like(params) if optimizer.clips else self.m
+        self._squares = np.zeros(-(-len(params) // k.CLIPPED))
 
     def run(
         self,
@@ -239,7 +243,7 @@ class NumbaTrainer:
             plan.table,
             plan.loss,
             rule,
-            (self.params, self.m, self.v, self.m),
+            (self.params, self.m, self.v, self._gradient),
             self._backup,
             self.steps,
             _where_x(data.x, data.input_scale),
@@ -254,6 +258,7 @@ class NumbaTrainer:
             room.places,
             room.doubles,
             room.sums,
+            self._squares,
             constants,
             constants.astype(spec.dtype),
             history,
@@ -263,17 +268,18 @@ class NumbaTrainer:
         return Report(history[:done], _STATUS[status])
 
     def _constants(self, l2: float) -> Array:
-        """Return the numbers that `_numba_kernels.update` reads, (8,) float64."""
+        """Return the numbers that the kernels' updates read, (k.CONSTANTS,) float64."""
         o: Any = self.optimizer
         beta_1 = getattr(o, "beta_1", 0.0)
         beta_2 = getattr(o, "beta_2", getattr(o, "rho", 0.0))
-        constants = np.zeros(8)
+        constants = np.zeros(k.CONSTANTS)
         constants[k.MOMENTUM] = getattr(o, "momentum", 0.0)
         constants[k.BETA_1], constants[k.REST_1] = beta_1, 1 - beta_1
         constants[k.BETA_2], constants[k.REST_2] = beta_2, 1 - beta_2
         constants[k.EPSILON] = getattr(o, "epsilon", 0.0)
         constants[k.DECAY] = getattr(o, "weight_decay", 0.0)
         constants[k.L2] = l2
+        constants[k.CLIP_NORM], constants[k.CLIP_VALUE] = o.clip_norm or 0.0, o.clip_value or 0.0
         return constants
 
     def state(self) -> dict[str, Any]:
@@ -441,7 +447,7 @@ class NumbaBackend:
 
     def loss_and_grad(self, spec: NetSpec, params: Array, data: Data, grad: Array) -> float:
         n, plan = len(data), plan_of(spec)
-        no_constants, history = np.zeros(8), np.zeros((1, 5))
+        no_constants, history = np.zeros(k.CONSTANTS), np.zeros((1, 5))
         seconds = _seconds(spec, n, n, 1)
         team = _team(seconds, spec, n)
         room = _room(spec, n, team, train=True)
@@ -465,6 +471,7 @@ class NumbaBackend:
             room.places,
             room.doubles,
             room.sums,
+            no_constants,
             no_constants,
             no_constants.astype(spec.dtype),
             history,

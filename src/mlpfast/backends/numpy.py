@@ -24,7 +24,6 @@ from mlpfast.backends.base import (
 from mlpfast.spec import (
     ELU_ALPHA,
     FROM_PREACTIVATION,
-    HUBER_DELTA,
     LEAKY_RELU_SLOPE,
     POISSON_EPSILON,
     NetSpec,
@@ -91,8 +90,8 @@ BACKWARD: dict[str, Callable[[Array, Array], Array]] = {
 }
 
 # ---------------------------------------------------------------------------- losses
-# Each takes outputs o and targets t (n, n_out) and returns the loss of every row (n,) and its
-# gradient (n, n_out) by o.
+# Each takes outputs o and targets t (n, n_out), and the parameter of a loss that has one, and
+# returns the loss of every row (n,) and its gradient (n, n_out) by o.
 
 
 def _mse(o: Array, t: Array) -> tuple[Array, Array]:
@@ -110,11 +109,18 @@ def _mae(o: Array, t: Array) -> tuple[Array, Array]:
     return np.abs(e).mean(axis=1), np.sign(e) / o.shape[1]
 
 
-def _huber(o: Array, t: Array) -> tuple[Array, Array]:
+def _huber(o: Array, t: Array, delta: float) -> tuple[Array, Array]:
     e = o - t
-    inside = np.clip(e, -HUBER_DELTA, HUBER_DELTA)
+    inside = np.clip(e, -delta, delta)
     # 1/2 e^2 inside, delta |e| - 1/2 delta^2 outside, in one expression
     return (inside * (e - 0.5 * inside)).mean(axis=1), inside / o.shape[1]
+
+
+def _quantile(o: Array, t: Array, quantile: float) -> tuple[Array, Array]:
+    e = o - t
+    above, below = o.dtype.type(1 - quantile), o.dtype.type(-quantile)
+    slope = np.where(e > 0, above, np.where(e < 0, below, e))  # 0 at 0, as of the absolute error
+    return (slope * e).mean(axis=1), slope / o.shape[1]
 
 
 def _poisson(o: Array, t: Array) -> tuple[Array, Array]:
@@ -122,11 +128,12 @@ def _poisson(o: Array, t: Array) -> tuple[Array, Array]:
     return (o - t * np.log(o_safe)).mean(axis=1), (1 - t / o_safe) / o.shape[1]
 
 
-LOSS: dict[str, Callable[[Array, Array], tuple[Array, Array]]] = {
+LOSS: dict[str, Callable[..., tuple[Array, Array]]] = {
     "mse": _mse,
     "squared_error": _squared_error,
     "mae": _mae,
     "huber": _huber,
+    "quantile": _quantile,
     "poisson": _poisson,
 }
 
@@ -192,11 +199,15 @@ def backward(
     return grad
 
 
+def _loss_arguments(spec: NetSpec) -> tuple[float, ...]:
+    return () if spec.loss_parameter is None else (spec.loss_parameter,)
+
+
 def loss_and_delta(spec: NetSpec, z: Array, a: Array, t: Array) -> tuple[Array, Array]:
     """Return the loss of every row and delta = dL/dz of the last layer, neither weighted."""
     if spec.loss_from_logits:
         return LOSS_FROM_LOGITS[spec.loss](z, a, t)
-    row_loss, grad_a = LOSS[spec.loss](a, t)
+    row_loss, grad_a = LOSS[spec.loss](a, t, *_loss_arguments(spec))
     name = spec.activations[-1]
     return row_loss, BACKWARD[name](z if name in FROM_PREACTIVATION else a, grad_a)
 
@@ -245,6 +256,15 @@ def scale(spec: NetSpec, weight_sum: float) -> float:
 
 
 # ---------------------------------------------------------------------------- optimizers
+
+
+def clip(optimizer: Optimizer, grad: Array) -> None:
+    """Clip the flat gradient in place as the optimizer asks for."""
+    if optimizer.clip_value is not None:
+        np.clip(grad, -optimizer.clip_value, optimizer.clip_value, out=grad)
+    if optimizer.clip_norm is not None:
+        norm = np.linalg.norm(grad.astype(np.float64))
+        grad *= grad.dtype.type(optimizer.clip_norm / np.maximum(norm, optimizer.clip_norm))
 
 
 def update(
@@ -303,6 +323,7 @@ class NumpyTrainer:
             layers = zip(self.spec.unflatten(grad), self.spec.unflatten(self.params), strict=True)
             for (dw, _), (w, _) in layers:
                 np.add(dw, l2 * w, out=dw)
+        clip(self.optimizer, grad)
         self.steps += 1
         update(self.optimizer, self.steps, lr, self.params, grad, self.m, self.v)
         return sums
@@ -403,7 +424,7 @@ class NumpyBackend:
 def _row_loss(spec: NetSpec, z: Array, a: Array, t: Array) -> Array:
     if spec.loss_from_logits:
         return LOSS_FROM_LOGITS[spec.loss](z, a, t)[0]
-    return LOSS[spec.loss](a, t)[0]
+    return LOSS[spec.loss](a, t, *_loss_arguments(spec))[0]
 
 
 def _chunks(n: int, size: int = 4096) -> list[slice]:

@@ -148,6 +148,12 @@ def _add_train(commands: Any) -> None:
         metavar="NAME",
         help=f"default categorical_crossentropy, mse for numbers; one of {', '.join(LOSSES)}",
     )
+    add(
+        "--loss-parameter",
+        type=_positive_real,
+        metavar="P",
+        help="delta of huber (default 1), quantile of quantile (default 0.5)",
+    )
     add("--optimizer", choices=tuple(OPTIMIZERS), default="adam", help="default adam")
     add("--lr", type=_positive_real, metavar="RATE", help="learning rate; default the optimizer's")
     add("--momentum", type=_share, metavar="M", help="of sgd and rmsprop, default 0")

@@ -28,7 +28,8 @@ def introduction(args: argparse.Namespace, table: Table, job: Job, net: MLP, own
     return (
         f"data     {args.data}: {spec.n_in} features, {goal}; {rows}\n"
         f"net      {spec.n_in}{layers}; {spec.n_params:,} parameters, {spec.dtype}\n"
-        f"training {spec.loss}, {job.optimizer.name} at {job.optimizer.learning_rate_at(0):g}, "
+        f"training {spec.loss_label}, "
+        f"{job.optimizer.name} at {job.optimizer.learning_rate_at(0):g}, "
         f"batches of {job.batch_size}, {job.epochs} epochs, seed {args.seed}, "
         f"backend {net.backend}"
     )

@@ -22,7 +22,7 @@ from mlpfast.cli.source import Model
 from mlpfast.history import History
 from mlpfast.model import MLP
 from mlpfast.plotting import plot_history, require_matplotlib
-from mlpfast.spec import OPTIMIZERS, REQUIRED_OUTPUT, Optimizer
+from mlpfast.spec import OPTIMIZERS, PARAMETRIC_LOSSES, REQUIRED_OUTPUT, Optimizer, split_loss
 from mlpfast.tables import Table
 from mlpfast.training import TrainingDiverged
 
@@ -40,7 +40,7 @@ _XOR = {
 }
 
 #: Losses whose targets may be any numbers, so that they can be brought to one scale.
-_ANY_TARGET = ("mse", "squared_error", "mae", "huber")
+_ANY_TARGET = ("mse", "squared_error", "mae", "huber", "quantile")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     kind = source.kind_of(args.data)
 
     net_args = _net_arguments(args, table)
-    model = _model(args, table, *rows, kind, net_args["loss"])
+    model = _model(args, table, *rows, kind, split_loss(net_args["loss"])[0])
     rng = np.random.default_rng(args.seed)
     net = MLP(**net_args, dtype=args.dtype, random_state=rng, backend=args.backend)
     n = len(rows[0])
@@ -105,6 +105,10 @@ def _check_outputs(args: argparse.Namespace) -> None:
     """Find out before the training what would fail after it."""
     if args.momentum is not None and args.optimizer not in ("sgd", "rmsprop"):
         raise UsageError(f"--momentum is for sgd and rmsprop, got --optimizer {args.optimizer}")
+    if args.loss_parameter is not None and args.loss not in PARAMETRIC_LOSSES:
+        raise UsageError(
+            f"--loss-parameter is for {' and '.join(PARAMETRIC_LOSSES)}, got --loss {args.loss}"
+        )
     if args.save:
         io.check_path(args.save)
     if args.plot:
@@ -171,7 +175,9 @@ def _net_arguments(args: argparse.Namespace, table: Table) -> dict[str, Any]:
         "layer_sizes": [table.X.shape[1], *hidden, n_out],
         "activation": activation,
         "output_activation": output,
-        "loss": loss,
+        "loss": loss
+        if args.loss_parameter is None
+        else PARAMETRIC_LOSSES[loss](args.loss_parameter),
     }
 
 
@@ -230,6 +236,7 @@ def _result(
         "activations": list(spec.activations),
         "parameters": spec.n_params,
         "loss": spec.loss,
+        "loss_parameter": spec.loss_parameter,
         "dtype": spec.dtype,
         "backend": net.backend,
         "optimizer": job.optimizer.name,

@@ -93,6 +93,7 @@ def info(args: argparse.Namespace) -> int:
             "activations": list(spec.activations),
             "parameters": spec.n_params,
             "loss": spec.loss,
+            "loss_parameter": spec.loss_parameter,
             "dtype": spec.dtype,
             "bias": spec.bias,
             "extra": extra,

@@ -1,0 +1,71 @@
+// The norm of a gradient from spans of a fixed size, added up in their order; then the update.
+#include "clipped_update.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace mlpfast {
+namespace {
+
+// Stays in the first-level cache from the clipping to the update.
+constexpr ptrdiff_t kSpan = 2048;
+
+}  // namespace
+
+template <class T>
+ClippedUpdate<T>::ClippedUpdate(const Network<T>& net) : net_(net) {
+  const auto cut = [this](ptrdiff_t begin, ptrdiff_t end, bool is_weight) {
+    for (ptrdiff_t at = begin; at < end; at += kSpan)
+      spans_.push_back({at, std::min(kSpan, end - at), is_weight});
+  };
+  for (const Layer& layer : net.layout.layers) {
+    cut(layer.packed_w, layer.packed_b, true);
+    if (net.spec.bias) cut(layer.packed_b, layer.packed_b + layer.out_padded, false);
+  }
+  squares_.resize(spans_.size());
+}
+
+template <class T>
+double ClippedUpdate<T>::norm() const {
+  double sum = 0;
+  for (const double square : squares_) sum += square;
+  return std::sqrt(sum);
+}
+
+template <class T>
+void ClippedUpdate<T>::run(const Team& team, const Step<T>& step, const Optimizer<T>& optimizer,
+                           T* gradient) {
+  const Kernels<T>& kernels = net_.kernels;
+  const State<T>& s = step.state;
+  const Range mine = share(ptrdiff_t(spans_.size()), team.index, team.count);
+  T factor = T(1), limit = std::numeric_limits<T>::infinity();
+  bool decays = step.l2 != 0;
+  if (optimizer.clip_norm() > 0) {
+    for (ptrdiff_t i = mine.begin; i < mine.end; ++i) {
+      const Span& span = spans_[size_t(i)];
+      squares_[size_t(i)] = kernels.square_sum(gradient + span.at, s.w + span.at,
+                                               T(span.is_weight ? step.l2 : 0), span.n);
+    }
+    team.sync();
+    decays = false;  // that is done
+    const double size = norm(), most = optimizer.clip_norm();
+    if (!(size <= most)) factor = T(most / size);  // NaN where the norm is
+  }
+  if (optimizer.clip_value() > 0) limit = T(optimizer.clip_value());
+  const bool clips = factor != T(1) || optimizer.clip_value() > 0;
+  for (ptrdiff_t i = mine.begin; i < mine.end; ++i) {
+    const Span& span = spans_[size_t(i)];
+    const ptrdiff_t at = span.at;
+    if (clips)
+      kernels.clip(gradient + at, s.w + at, T(decays && span.is_weight ? step.l2 : 0), factor,
+                   limit, span.n);
+    optimizer.update(kernels, s.w + at, s.m ? s.m + at : nullptr, s.v ? s.v + at : nullptr,
+                     gradient + at, span.n, false);
+  }
+}
+
+template class ClippedUpdate<float>;
+template class ClippedUpdate<double>;
+
+}  // namespace mlpfast

@@ -1,0 +1,33 @@
+// Updates by a gradient that is clipped first, for which all of it must be there: the gradient is
+// then kept, and the update is not the end of a product.
+#pragma once
+
+#include <vector>
+
+#include "plan.hpp"
+
+namespace mlpfast {
+
+template <class T>
+class ClippedUpdate {
+ public:
+  explicit ClippedUpdate(const Network<T>& net);
+
+  // Moves the state by the packed gradient, which is changed. Called by every member of a team once
+  // the gradient is complete, with begin_step done.
+  void run(const Team& team, const Step<T>& step, const Optimizer<T>& optimizer, T* gradient);
+
+ private:
+  // Some neighbouring parameters. The cut does not depend on the threads.
+  struct Span {
+    ptrdiff_t at, n;
+    bool is_weight;
+  };
+  double norm() const;
+
+  const Network<T>& net_;
+  std::vector<Span> spans_;
+  std::vector<double> squares_;  // of the gradient in each span
+};
+
+}  // namespace mlpfast
