@@ -1,6 +1,6 @@
 """mlpfast: train and run multilayer perceptrons on a CPU, fast."""
 
-from mlpfast import datasets, kernels
+from mlpfast import datasets, kernels, plotting
 from mlpfast._version import __version__
 from mlpfast.backends import BackendError, FallbackWarning
 from mlpfast.callbacks import (
@@ -11,6 +11,8 @@ from mlpfast.callbacks import (
     ModelCheckpoint,
 )
 from mlpfast.config import get_num_threads, set_num_threads, show_config
+from mlpfast.explain import explain_step
+from mlpfast.gradient_check import check_gradients
 from mlpfast.history import History
 from mlpfast.model import MLP
 from mlpfast.schedules import CosineDecay, ExponentialDecay, ReduceOnPlateau, StepDecay
@@ -41,9 +43,12 @@ __all__ = [
     "StepDecay",
     "TrainingDiverged",
     "__version__",
+    "check_gradients",
     "datasets",
+    "explain_step",
     "get_num_threads",
     "kernels",
+    "plotting",
     "set_num_threads",
     "show_config",
 ]
