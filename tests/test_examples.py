@@ -9,11 +9,15 @@ import pytest
 FOLDER = Path(__file__).resolve().parents[1] / "examples"
 
 
-def run(name, backend):
+def load(name):
     spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.main(backend=backend)
+    return module
+
+
+def run(name, backend):
+    return load(name).main(backend=backend)
 
 
 def test_e1_perceptrons_compute_xor_and_refuse_to_learn(backend):
@@ -91,6 +95,27 @@ def test_e8_one_step_by_hand(backend):
     ]
     np.testing.assert_allclose(result["forward"], forward, rtol=0, atol=0.003)
     np.testing.assert_allclose(result["deltas"], [-0.148, -0.047, 0.074], rtol=0, atol=6e-4)
+    np.testing.assert_allclose(result["step"].layers[1].new_biases, [-1.148], rtol=0, atol=6e-4)
     np.testing.assert_allclose(result["f"], [2.87, -2.074, -1.148], rtol=0, atol=6e-4)
     np.testing.assert_allclose(result["g1"], [1.953, -2, -0.047], rtol=0, atol=6e-4)
     np.testing.assert_allclose(result["g2"], [1.074, 3, -0.926], rtol=0, atol=6e-4)
+
+
+def test_e9_the_pieces(backend):
+    result = run("e9_pieces", backend)
+    z = np.array([-2.0, -0.5, 0.0, 0.5, 2.0])
+    y = 1 / (1 + np.exp(-z))
+    np.testing.assert_allclose(result["outputs"]["sigmoid"], y, rtol=1e-12)
+    np.testing.assert_allclose(result["slopes"]["sigmoid"], y * (1 - y), rtol=1e-12)
+    assert result["outputs"]["step"].tolist() == [0, 0, 0, 1, 1]
+    assert result["slopes"]["relu"].tolist() == [0, 0, 0, 1, 1]
+    for name in ("tanh", "elu", "softplus", "silu", "gelu", "exp"):
+        near = (e9_outputs(name, z + 1e-6) - e9_outputs(name, z - 1e-6)) / 2e-6
+        np.testing.assert_allclose(result["slopes"][name], near, rtol=1e-6, atol=1e-9)
+    # A gradient of 0.5 comes from above z = 3 * (-4) + 2.
+    expected = [0.5, 0.5 * -4, 0.5 * 3, 0.5, 0, 0.5 * y[-1] * (1 - y[-1])]
+    np.testing.assert_allclose(list(result["local"].values()), expected, rtol=1e-12)
+
+
+def e9_outputs(name, z):
+    return load("e9_pieces").outputs(name, z)
