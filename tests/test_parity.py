@@ -104,7 +104,7 @@ def cases(draw):
         hidden,
         output,
         loss,
-        draw(st.sampled_from(["mean", "sum"])),
+        draw(st.sampled_from(["mean", "sum", "mean_over_rows"])),
         draw(st.booleans()),
         x,
         y,
@@ -162,7 +162,8 @@ def test_evaluate(backend, dtype, case):
     for name in ("loss", "mse", "mae"):
         close(actual[name], expected[name], dtype, 1e-4, 1e-10)
     # In float32, outputs that are equal but for rounding may be ranked otherwise, in two rows say.
-    weight = np.ones(len(case.x)) if case.weight is None else case.weight
+    counted = case.weight is None or case.reduction == "mean_over_rows"
+    weight = np.ones(len(case.x)) if counted else case.weight
     slack = 2 * weight.max() / weight.sum() if dtype == "float32" else 0.0
     assert abs(actual["accuracy"] - expected["accuracy"]) <= slack + 1e-6
 
@@ -177,6 +178,9 @@ OPTIMIZERS = [
     mlpfast.AdamW(0.01, epsilon=1e-2, weight_decay=0.1),
     mlpfast.RMSprop(0.005, epsilon=1e-2),
     mlpfast.RMSprop(0.002, epsilon=1e-2, momentum=0.8),
+    mlpfast.SGD(0.003, momentum=0.5, nesterov=True, scaled_velocity=True),
+    mlpfast.Adam(0.001, epsilon=1e-2, epsilon_hat=True),
+    mlpfast.RMSprop(0.002, epsilon=1e-2, momentum=0.8, epsilon_in_root=True, scaled_velocity=True),
 ]
 
 
@@ -189,7 +193,8 @@ OPTIMIZERS = [
 )
 def test_ten_steps(backend, dtype, case, optimizer, batch_size, shuffle, l2):
     """Uneven last batches, batches larger than the data, row orders, every optimizer."""
-    case.reduction = "mean"  # a sum over rows would make the rates above too large
+    if case.reduction == "sum":  # which would make the rates above too large
+        case.reduction = "mean"
     rows = slice(10 * batch_size)
     case.x, case.y = case.x[rows], case.y[rows]
     case.weight = None if case.weight is None else case.weight[rows]
@@ -407,7 +412,7 @@ def start_run(backend, dtype, learning_rates, n=10, batch_size=4, orders=None, s
     with np.errstate(all="ignore"):
         report = trainer.run(
             *(Data(x, y), orders, learning_rates, batch_size),
-            l2=0.0,
+            l2=[0.0, 0.0],
             want_metrics=True,
             stop=np.array([stop], np.uint8),
         )

@@ -34,6 +34,7 @@ const char* const kLossNames[] = {"mse",
                                   "binary_crossentropy",
                                   "categorical_crossentropy",
                                   "poisson"};
+const char* const kReductionNames[] = {"mean", "sum", "mean_over_rows"};
 const char* const kRuleNames[] = {"sgd", "adam", "adamw", "rmsprop"};
 
 template <class E, size_t N>
@@ -62,15 +63,16 @@ const Kernels<double>& kernels_of(const KernelSet& set) {
 template <class T>
 std::shared_ptr<Network<T>> make_network(std::vector<ptrdiff_t> sizes,
                                          const std::vector<std::string>& activations,
-                                         const std::string& loss, double loss_parameter, bool mean,
-                                         bool bias, const std::string& isa) {
+                                         const std::string& loss, double loss_parameter,
+                                         const std::string& reduction, bool bias,
+                                         const std::string& isa) {
   NetSpec spec;
   spec.sizes = std::move(sizes);
   for (const std::string& name : activations)
     spec.activations.push_back(find_name<Activation>(kActivationNames, name));
   spec.loss = find_name<Loss>(kLossNames, loss);
   spec.loss_parameter = loss_parameter;
-  spec.mean = mean;
+  spec.reduction = find_name<Reduction>(kReductionNames, reduction);
   spec.bias = bias;
   return std::make_shared<Network<T>>(spec, kernels_of<T>(choose_kernels(isa)));
 }
@@ -131,15 +133,18 @@ struct SignalCheck {
 template <class T>
 py::tuple run_trainer(Trainer<T>& trainer, In<T>& params, const py::array& x, const py::array& y,
                       const MaybeIn<T>& weight, double scale, const MaybeIn<int64_t>& orders,
-                      const In<double>& learning_rates, ptrdiff_t batch_size, double l2,
-                      bool want_metrics, int threads, const In<uint8_t>& stop, bool check_signals) {
+                      const In<double>& learning_rates, ptrdiff_t batch_size,
+                      std::vector<double> l2, bool l2_in_loss, bool want_metrics, int threads,
+                      const In<uint8_t>& stop, bool check_signals) {
   RunArgs<T> args;
   args.data = data_of<T>(x, y, weight, scale);
   args.orders = orders ? orders->data() : nullptr;
   args.learning_rates = learning_rates.data();
-  args.epochs = ptrdiff_t(learning_rates.size());
+  args.epochs = learning_rates.shape(0);
+  args.rates_an_epoch = learning_rates.ndim() > 1 ? learning_rates.shape(1) : 1;
   args.batch_size = batch_size;
-  args.l2 = l2;
+  args.l2 = std::move(l2);
+  args.l2_in_loss = l2_in_loss;
   args.want_metrics = want_metrics;
   args.threads = threads;
   args.poll.stop = stop.data();
@@ -166,7 +171,7 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
 
   py::class_<Net, std::shared_ptr<Net>>(m, ("Network" + suffix).c_str())
       .def(py::init(&make_network<T>), "sizes"_a, "activations"_a, "loss"_a, "loss_parameter"_a,
-           "mean"_a, "bias"_a, "isa"_a)
+           "reduction"_a, "bias"_a, "isa"_a)
       .def(
           "fast_predict",
           [](std::shared_ptr<Net> net, In<T> params) {
@@ -228,7 +233,8 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
   py::class_<Trainer<T>>(m, ("Trainer" + suffix).c_str())
       .def(py::init([](std::shared_ptr<Net> net, const std::string& rule, double momentum,
                        bool nesterov, double beta_1, double beta_2, double epsilon,
-                       double weight_decay, double clip_norm, double clip_value) {
+                       double weight_decay, double clip_norm, double clip_value,
+                       bool scaled_velocity, bool epsilon_hat, bool epsilon_in_root) {
              OptimizerSpec o;
              o.rule = find_name<Rule>(kRuleNames, rule);
              o.momentum = momentum;
@@ -239,15 +245,19 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
              o.weight_decay = weight_decay;
              o.clip_norm = clip_norm;
              o.clip_value = clip_value;
+             o.scaled_velocity = scaled_velocity;
+             o.epsilon_hat = epsilon_hat;
+             o.epsilon_in_root = epsilon_in_root;
              return std::make_unique<Trainer<T>>(std::move(net), o);
            }),
            "network"_a, "rule"_a, py::kw_only(), "momentum"_a = 0.0, "nesterov"_a = false,
            "beta_1"_a = 0.0, "beta_2"_a = 0.0, "epsilon"_a = 0.0, "weight_decay"_a = 0.0,
-           "clip_norm"_a = 0.0, "clip_value"_a = 0.0)
+           "clip_norm"_a = 0.0, "clip_value"_a = 0.0, "scaled_velocity"_a = false,
+           "epsilon_hat"_a = false, "epsilon_in_root"_a = false)
       .def("run", &run_trainer<T>, "params"_a.noconvert(), "x"_a.noconvert(), "y"_a.noconvert(),
            "weight"_a.noconvert(), "scale"_a, "orders"_a.noconvert(),
-           "learning_rates"_a.noconvert(), "batch_size"_a, "l2"_a, "want_metrics"_a, "threads"_a,
-           "stop"_a.noconvert(), "check_signals"_a)
+           "learning_rates"_a.noconvert(), "batch_size"_a, "l2"_a, "l2_in_loss"_a, "want_metrics"_a,
+           "threads"_a, "stop"_a.noconvert(), "check_signals"_a)
       .def_property_readonly("steps", &Trainer<T>::steps)
       .def(
           "get_moments",

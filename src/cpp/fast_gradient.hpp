@@ -67,7 +67,8 @@ class FastGradient {
     const bool done = plan_->gradient(data, static_cast<const T*>(params_.data()), to, totals);
     busy_.clear(std::memory_order_release);
     if (!done) return not_implemented();
-    const double loss = net_->spec.mean ? totals.loss / totals.weight : totals.loss;
+    const double loss =
+        net_->spec.reduction == Reduction::sum ? totals.loss : totals.loss / totals.weight;
     return pybind11::make_tuple(loss, std::move(result)).release().ptr();
   }
 

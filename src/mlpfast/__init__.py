@@ -15,7 +15,7 @@ from mlpfast.explain import explain_step
 from mlpfast.gradient_check import check_gradients
 from mlpfast.history import History
 from mlpfast.model import MLP
-from mlpfast.schedules import CosineDecay, ExponentialDecay, ReduceOnPlateau, StepDecay
+from mlpfast.schedules import CosineDecay, ExponentialDecay, PerStep, ReduceOnPlateau, StepDecay
 from mlpfast.spec import SGD, Adam, AdamW, Huber, NetSpec, Optimizer, Quantile, RMSprop
 from mlpfast.training import TrainingDiverged
 
@@ -37,6 +37,7 @@ __all__ = [
     "ModelCheckpoint",
     "NetSpec",
     "Optimizer",
+    "PerStep",
     "Quantile",
     "RMSprop",
     "ReduceOnPlateau",

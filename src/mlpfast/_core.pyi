@@ -30,7 +30,7 @@ class Network32:
         activations: collections.abc.Sequence[str],
         loss: str,
         loss_parameter: typing.SupportsFloat | typing.SupportsIndex,
-        mean: bool,
+        reduction: str,
         bias: bool,
         isa: str,
     ) -> None: ...
@@ -78,6 +78,9 @@ class Trainer32:
         weight_decay: typing.SupportsFloat | typing.SupportsIndex = 0.0,
         clip_norm: typing.SupportsFloat | typing.SupportsIndex = 0.0,
         clip_value: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+        scaled_velocity: bool = False,
+        epsilon_hat: bool = False,
+        epsilon_in_root: bool = False,
     ) -> None: ...
     def get_moments(
         self, m: numpy.typing.NDArray[numpy.float32], v: numpy.typing.NDArray[numpy.float32]
@@ -92,7 +95,8 @@ class Trainer32:
         orders: numpy.typing.NDArray[numpy.int64] | None,
         learning_rates: numpy.typing.NDArray[numpy.float64],
         batch_size: typing.SupportsInt | typing.SupportsIndex,
-        l2: typing.SupportsFloat | typing.SupportsIndex,
+        l2: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
+        l2_in_loss: bool,
         want_metrics: bool,
         threads: typing.SupportsInt | typing.SupportsIndex,
         stop: numpy.typing.NDArray[numpy.uint8],
@@ -114,7 +118,7 @@ class Network64:
         activations: collections.abc.Sequence[str],
         loss: str,
         loss_parameter: typing.SupportsFloat | typing.SupportsIndex,
-        mean: bool,
+        reduction: str,
         bias: bool,
         isa: str,
     ) -> None: ...
@@ -162,6 +166,9 @@ class Trainer64:
         weight_decay: typing.SupportsFloat | typing.SupportsIndex = 0.0,
         clip_norm: typing.SupportsFloat | typing.SupportsIndex = 0.0,
         clip_value: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+        scaled_velocity: bool = False,
+        epsilon_hat: bool = False,
+        epsilon_in_root: bool = False,
     ) -> None: ...
     def get_moments(
         self, m: numpy.typing.NDArray[numpy.float64], v: numpy.typing.NDArray[numpy.float64]
@@ -176,7 +183,8 @@ class Trainer64:
         orders: numpy.typing.NDArray[numpy.int64] | None,
         learning_rates: numpy.typing.NDArray[numpy.float64],
         batch_size: typing.SupportsInt | typing.SupportsIndex,
-        l2: typing.SupportsFloat | typing.SupportsIndex,
+        l2: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
+        l2_in_loss: bool,
         want_metrics: bool,
         threads: typing.SupportsInt | typing.SupportsIndex,
         stop: numpy.typing.NDArray[numpy.uint8],

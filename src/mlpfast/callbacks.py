@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlpfast.schedules import CosineDecay, ExponentialDecay, ReduceOnPlateau, StepDecay
+from mlpfast.schedules import CosineDecay, ExponentialDecay, PerStep, ReduceOnPlateau, StepDecay
 from mlpfast.spec import check_choice, check_int, check_real
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mlpfast.model import MLP
 
 
-_SCHEDULES = (StepDecay, ExponentialDecay, CosineDecay, ReduceOnPlateau)
+_SCHEDULES = (StepDecay, ExponentialDecay, CosineDecay, PerStep, ReduceOnPlateau)
 
 
 class Callback:

@@ -19,6 +19,7 @@ __all__ = [
     "Table",
     "load_csv",
     "load_digits",
+    "load_fashion_mnist",
     "load_idx_folder",
     "load_mnist",
     "load_npz",
@@ -48,6 +49,16 @@ _MNIST_SHA256 = {
     "t10k-labels-idx1-ubyte.gz": (
         "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"
     ),
+}
+
+
+_FASHION_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
+#: The MD5 sums that its authors publish.
+_FASHION_MD5 = {
+    "train-images-idx3-ubyte.gz": "md5:8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+    "train-labels-idx1-ubyte.gz": "md5:25c81989df183df01b3e8a0aad5dffbe",
+    "t10k-images-idx3-ubyte.gz": "md5:bef4ecab320f06d8554ea6380940ec79",
+    "t10k-labels-idx1-ubyte.gz": "md5:bb300cfdad3c16e7a12a480ee83cd310",
 }
 
 
@@ -105,20 +116,51 @@ def load_mnist(path: str | os.PathLike[str] | None = None) -> tuple[Part, Part]:
         If they cannot be fetched.
     """
     if path is None and os.environ.get("MLPFAST_DATA"):
-        folder = Path(os.environ["MLPFAST_DATA"])
-        if (folder / "mnist").is_dir():
-            folder /= "mnist"
-    elif path is None:
-        folder = _fetch_mnist()
-    else:
-        folder = Path(path)
+        path = Path(os.environ["MLPFAST_DATA"])
+        if (path / "mnist").is_dir():
+            path /= "mnist"
+    return _like_mnist("MNIST", _fetch_mnist() if path is None else Path(path))
+
+
+def load_fashion_mnist(path: str | os.PathLike[str] | None = None) -> tuple[Part, Part]:
+    """Return Fashion-MNIST (Xiao et al., 2017): articles of clothing, in the form of MNIST.
+
+    Parameters
+    ----------
+    path : path, optional
+        Folder with the four IDX files, named as MNIST's are. By default the subfolder
+        "fashion_mnist" or "fashion-mnist" of the folder named by MLPFAST_DATA; if there is none,
+        pooch's cache, filled over the network on first use.
+
+    Returns
+    -------
+    (X_train, y_train), (X_test, y_test)
+        As `load_mnist`; y is 0 for a T-shirt, then trouser, pullover, dress, coat, sandal, shirt,
+        sneaker, bag, and 9 for an ankle boot.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, ImportError, OSError
+        As `load_mnist`.
+    """
+    if path is None and os.environ.get("MLPFAST_DATA"):
+        folders = [Path(os.environ["MLPFAST_DATA"]) / f"fashion{joint}mnist" for joint in "_-"]
+        path = next((folder for folder in folders if folder.is_dir()), None)
+    name = "Fashion-MNIST"
+    if path is None:
+        path = _fetch(name, "fashion-mnist", _FASHION_URL, _FASHION_MD5)
+    return _like_mnist(name, Path(path))
+
+
+def _like_mnist(name: str, folder: Path) -> tuple[Part, Part]:
+    """Read the four files and check that they are of MNIST's shape."""
     train, test = load_idx_folder(folder)
     if test is None:
         raise FileNotFoundError(f"{folder} has no file t10k-images-idx3-ubyte or ...ubyte.gz")
-    for name, (X, _), rows in (("train", train, 60000), ("t10k", test, 10000)):
+    for part, (X, _), rows in (("train", train, 60000), ("t10k", test, 10000)):
         if X.shape != (rows, 784):
             raise ValueError(
-                f"{folder}: MNIST's {name}-images must be {rows} images of 784 pixels, "
+                f"{folder}: {name}'s {part}-images must be {rows} images of 784 pixels, "
                 f"got {X.shape[0]} of {X.shape[1]}"
             )
     return train, test
@@ -249,23 +291,27 @@ def _read_pair(folder: Path, part: str) -> Part:
 
 
 def _fetch_mnist() -> Path:
-    """Return the folder of pooch's cache with the four files, fetching those that are missing."""
+    return _fetch("MNIST", "mnist", _MNIST_URL, _MNIST_SHA256)
+
+
+def _fetch(name: str, folder: str, url: str, registry: dict[str, str]) -> Path:
+    """Return the folder of pooch's cache with the files, fetching those that are missing."""
     try:
         import pooch
     except ImportError:
         raise ImportError(
-            "MNIST is not on this machine and pooch, which would fetch it, is not installed: "
+            f"{name} is not on this machine and pooch, which would fetch it, is not installed: "
             'pip install "mlpfast[data]", or name a folder with path= or MLPFAST_DATA'
         ) from None
     cache: Any = pooch.create(
-        path=pooch.os_cache("mlpfast") / "mnist", base_url=_MNIST_URL, registry=_MNIST_SHA256
+        path=pooch.os_cache("mlpfast") / folder, base_url=url, registry=registry
     )
-    for name in _MNIST_SHA256:
+    for file in registry:
         try:
-            cache.fetch(name)
+            cache.fetch(file)
         except Exception as error:  # whatever the downloader beneath pooch raises
             raise OSError(
-                f"MNIST's {name} could not be fetched from {_MNIST_URL}: {error}. Without a "
+                f"{name}'s {file} could not be fetched from {url}: {error}. Without a "
                 "network, name a folder that holds the four files with path= or MLPFAST_DATA"
             ) from error
     return Path(cache.path)

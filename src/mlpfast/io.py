@@ -81,7 +81,7 @@ def save(net: MLP, path: str | os.PathLike[str], *, extra: dict[str, Any] | None
         content = buffer.getvalue()
     else:
         content = _safetensors().numpy.save(tensors, metadata={_KEY: text})
-    _replace(path, content)
+    replace_file(path, content)
 
 
 def load(path: str | os.PathLike[str], *, backend: str | None = None) -> MLP:
@@ -154,7 +154,7 @@ def _safetensors() -> Any:
     return safetensors
 
 
-def _replace(path: str | os.PathLike[str], content: bytes) -> None:
+def replace_file(path: str | os.PathLike[str], content: bytes) -> None:
     """Write `content` beside `path` and rename it; a link keeps pointing where it did."""
     target = Path(os.path.realpath(path))
     beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")

@@ -48,8 +48,9 @@ class MLP:
         ``Quantile(quantile)``, "poisson" mean(o - t log o), "binary_crossentropy" (mean over
         outputs; needs a sigmoid output) and "categorical_crossentropy" (needs softmax), both from
         the logits. Means are over outputs.
-    reduction : {"mean", "sum"}
-        Over the rows of a batch. The mean is weighted by the sample weights.
+    reduction : {"mean", "sum", "mean_over_rows"}
+        Over the rows of a batch. The mean is weighted by the sample weights; "mean_over_rows" is
+        the weighted sum divided by the number of rows, and other figures are not weighted (Keras).
     dtype : {"float32", "float64"}
     bias : bool, default True
     init : str or (weights, biases), default "glorot_uniform"
@@ -315,7 +316,8 @@ class MLP:
         sample_weight: Any = None,
         validation_data: Sequence[Any] | None = None,
         metrics: Iterable[str] = ("accuracy",),
-        l2: float = 0.0,
+        l2: float | Sequence[float] = 0.0,
+        l2_in_loss: bool = False,
         callbacks: Iterable[Callback | Callable[..., Any]] = (),
         verbose: int = 0,
         input_scale: float = 1.0,
@@ -341,8 +343,11 @@ class MLP:
             Judged after each epoch.
         metrics : names out of "accuracy", "mse", "mae"
             "accuracy" means little for a regression: there ask for "mae", or for nothing by ().
-        l2 : float, default 0
-            Adds ``1/2 l2 sum(W^2)`` over the weights, not the biases, to each batch's loss.
+        l2 : float or list of float, default 0
+            Adds ``1/2 l2 sum(W^2)`` over the weights, not the biases, to each batch's loss; a list
+            has a factor for each layer.
+        l2_in_loss : bool, default False
+            Whether the losses of the history take that in.
         callbacks : Callback instances or functions (net, epoch, logs)
             Run after each epoch; one that returns True ends the fit.
         verbose : {0, 1, 2}
@@ -390,6 +395,7 @@ class MLP:
             validation=self._check_validation(validation_data, input_scale),
             metrics=names,
             l2=l2,
+            l2_in_loss=l2_in_loss,
             callbacks=callbacks,
             verbose=verbose,
             on_nonfinite=on_nonfinite,

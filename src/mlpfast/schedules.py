@@ -1,8 +1,9 @@
-"""Learning-rate schedules: functions from the epoch (0, 1, ...) of a fit to a learning rate."""
+"""Learning-rate schedules: functions from the epoch (0, 1, ...) of a fit, or the step."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mlpfast.spec import check_choice, check_int, check_real
@@ -59,6 +60,29 @@ class CosineDecay:
     def __call__(self, epoch: int) -> float:
         progress = min(epoch / self.epochs, 1.0)
         return self.final + 0.5 * (self.initial - self.final) * (1 + math.cos(math.pi * progress))
+
+
+@dataclass(frozen=True)
+class PerStep:
+    """A rate for each update: `function` of the number of updates made so far.
+
+    The count goes on over the fits of a net as long as the optimizer's moments do.
+
+    Parameters
+    ----------
+    function : callable (int) -> float
+    """
+
+    function: Callable[[int], float]
+    #: Tells `fit` what the argument is.
+    per_step = True
+
+    def __post_init__(self) -> None:
+        if not callable(self.function):
+            raise TypeError(f"function must be callable, got {type(self.function).__name__}")
+
+    def __call__(self, step: int) -> float:
+        return self.function(step)
 
 
 @dataclass

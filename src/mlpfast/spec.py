@@ -48,7 +48,10 @@ LOSSES = (
     "poisson",
 )
 
-REDUCTIONS = ("mean", "sum")
+#: How the losses of a batch's rows become one number: their mean, weighted by the sample weights;
+#: their weighted sum; or that sum divided by the number of rows (Keras' ``sum_over_batch_size``),
+#: where the weights are factors of the loss alone and other figures are not weighted.
+REDUCTIONS = ("mean", "sum", "mean_over_rows")
 
 #: Pairs of loss and output activation whose loss and delta are computed from the logits z.
 FROM_LOGITS = frozenset(
@@ -67,7 +70,8 @@ ELU_ALPHA = 1.0
 #: Keeps the logarithm of the Poisson loss finite where the output is 0 (Keras' value).
 POISSON_EPSILON = 1e-7
 
-#: A learning rate: a number, or a function from the epoch (0, 1, ...) to a number.
+#: A learning rate: a number, or a function from the epoch (0, 1, ...) to a number; or from the
+#: number of updates made so far, if its attribute ``per_step`` is true (`schedules.PerStep`).
 LearningRate: TypeAlias = float | Callable[[int], float]
 
 
@@ -336,6 +340,9 @@ class NetSpec:
         ]
 
 
+_SWITCHES = ("nesterov", "scaled_velocity", "epsilon_hat", "epsilon_in_root")
+
+
 @dataclass(frozen=True)
 class Optimizer:
     """Base of the optimizers: how a gradient becomes a step.
@@ -368,6 +375,8 @@ class Optimizer:
                 check_real(each.name, value, low=0.0, open_low=True)
             elif each.name == "weight_decay":
                 check_real(each.name, value, low=0.0)
+            elif each.name in _SWITCHES and not isinstance(value, bool):
+                raise TypeError(f"{each.name} must be True or False, got {value!r}")
         if self.clip_norm is not None and self.clip_value is not None:
             raise ValueError(
                 f"only one of clip_norm and clip_value may be given, got {self.clip_norm} and "
@@ -390,8 +399,13 @@ class Optimizer:
         rest = (getattr(self, f.name) for f in fields(self) if f.name != "learning_rate")
         return (self.name, *rest)
 
+    @property
+    def per_step(self) -> bool:
+        """Whether the learning rate is a function of the step, not of the epoch."""
+        return bool(getattr(self.learning_rate, "per_step", False))
+
     def learning_rate_at(self, epoch: int) -> float:
-        """Learning rate of the given epoch (counted from 0 within a fit)."""
+        """Learning rate of the given epoch (counted from 0 within a fit), or step if `per_step`."""
         rate = self.learning_rate
         if not callable(rate):
             return float(rate)
@@ -412,6 +426,10 @@ class SGD(Optimizer):
     momentum : float in [0, 1), default 0
     nesterov : bool, default False
         Needs a momentum above 0.
+    scaled_velocity : bool, default False
+        Keep the learning rate inside the velocity, ``v = momentum * v - lr * g``; ``w += v``, or
+        ``w += momentum * v - lr * g``, as Sutskever et al., Keras and scikit-learn do. It is the
+        same as long as the rate stays the same.
     clip_norm, clip_value : float > 0, optional
         See `Optimizer`; so have all the others.
     """
@@ -419,11 +437,10 @@ class SGD(Optimizer):
     learning_rate: LearningRate = 0.01
     momentum: float = 0.0
     nesterov: bool = False
+    scaled_velocity: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.nesterov, bool):
-            raise TypeError(f"nesterov must be True or False, got {self.nesterov!r}")
         if self.nesterov and self.momentum == 0.0:
             raise ValueError("nesterov=True needs momentum > 0, got momentum=0.0")
 
@@ -440,12 +457,16 @@ class Adam(Optimizer):
     learning_rate : float or callable, default 0.001
     beta_1, beta_2 : float in [0, 1), default 0.9 and 0.999
     epsilon : float > 0, default 1e-8
+    epsilon_hat : bool, default False
+        Whether epsilon is what section 2 of the paper calls epsilon hat, added to ``sqrt(v)``
+        before the bias of v is corrected, as in Keras and scikit-learn.
     """
 
     learning_rate: LearningRate = 0.001
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-8
+    epsilon_hat: bool = False
 
 
 @dataclass(frozen=True)
@@ -461,6 +482,7 @@ class AdamW(Optimizer):
     beta_2: float = 0.999
     epsilon: float = 1e-8
     weight_decay: float = 0.01
+    epsilon_hat: bool = False
 
 
 @dataclass(frozen=True)
@@ -468,12 +490,25 @@ class RMSprop(Optimizer):
     """RMSprop (Tieleman and Hinton, 2012; PyTorch's form).
 
     ``v = rho v + (1 - rho) g^2``; ``u = momentum u + g / (sqrt(v) + epsilon)``; ``w -= lr u``.
+
+    Parameters
+    ----------
+    learning_rate : float or callable, default 0.01
+    rho : float in [0, 1), default 0.99
+    epsilon : float > 0, default 1e-8
+    momentum : float in [0, 1), default 0
+    epsilon_in_root : bool, default False
+        Whether g is divided by ``sqrt(v + epsilon)`` instead, as in Keras.
+    scaled_velocity : bool, default False
+        The same for u: ``u = momentum u - lr g / ...``; ``w += u``.
     """
 
     learning_rate: LearningRate = 0.01
     rho: float = 0.99
     epsilon: float = 1e-8
     momentum: float = 0.0
+    epsilon_in_root: bool = False
+    scaled_velocity: bool = False
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {
@@ -487,6 +522,15 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 @cache
 def _default(name: str) -> Optimizer:
     return OPTIMIZERS[name]()  # type: ignore[call-arg]
+
+
+def check_l2(value: Any, n_layers: int) -> tuple[float, ...]:
+    """Return the l2 factor of each layer's weights, from one for all or one each."""
+    if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str):
+        return (check_real("l2", value, low=0.0),) * n_layers
+    if len(value) != n_layers:
+        raise ValueError(f"l2 must be one number or one a layer ({n_layers}), got {len(value)}")
+    return tuple(check_real(f"l2[{i}]", each, low=0.0) for i, each in enumerate(value))
 
 
 def check_optimizer(optimizer: str | Optimizer) -> Optimizer:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlpfast.backends.base import Array, Data, Report
+from mlpfast.backends.numpy import l2_term
 from mlpfast.callbacks import Callback, as_callback
 from mlpfast.history import History, summarize
 from mlpfast.progress import progress_of
-from mlpfast.spec import Optimizer, check_choice, check_int, check_real
+from mlpfast.spec import Optimizer, check_choice, check_int, check_l2
 from mlpfast.validation import not_finite
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ def fit(
     shuffle: bool,
     validation: Data | None,
     metrics: Sequence[str],
-    l2: float,
+    l2: float | Sequence[float],
+    l2_in_loss: bool,
     callbacks: Iterable[Callback | Callable[..., Any]],
     verbose: int,
     on_nonfinite: str,
@@ -87,7 +89,10 @@ def fit(
     """Train `net` on checked data; see `MLP.fit`."""
     check_int("epochs", epochs, 0)
     check_int("batch_size", batch_size, 1)
-    check_real("l2", l2, low=0.0)
+    factors = check_l2(l2, net.spec.n_layers)
+    if not isinstance(l2_in_loss, bool):
+        raise TypeError(f"l2_in_loss must be True or False, got {l2_in_loss!r}")
+    shown = l2_in_loss and any(factors)
     check_choice("on_nonfinite", on_nonfinite, ("raise", "stop"))
     if not isinstance(callbacks, Iterable):
         raise TypeError(f"callbacks must be a list, got {type(callbacks).__name__}")
@@ -113,6 +118,8 @@ def fit(
         block = max(1, _ORDER_ENTRIES // n) if shuffled else _EPOCHS_A_CALL
     elif not one_by_one and trainer.saves_each_epoch and not shuffled:
         block = _EPOCHS_A_CALL
+    if optimizer.per_step:
+        block = min(block, max(1, _ORDER_ENTRIES * batch_size // n))
 
     with interruptible() as stop:
         begun: list[Callback] = []
@@ -126,16 +133,17 @@ def fit(
                 report = trainer.run(
                     data,
                     _orders(net._rng, count, n) if shuffled else None,
-                    _rates(optimizer, first, count),
+                    _rates(optimizer, first, count, trainer.steps, -(-n // batch_size)),
                     batch_size,
-                    l2=l2,
+                    l2=factors,
                     want_metrics=bool(metrics),
                     stop=stop,
+                    l2_in_loss=shown,
                 )
                 _take_in(net, data, history, report, metrics, on_nonfinite)
                 if not one_by_one or report.status != "ok":
                     continue
-                logs = _logs(net, history, validation, metrics)
+                logs = _logs(net, history, validation, metrics, factors if shown else ())
                 if observe:
                     observe(logs)
                 for watcher in watchers:
@@ -159,11 +167,14 @@ def _check_monitor(name: str | None, metrics: Sequence[str], validation: Data | 
     check_choice("monitor", name, [*figures, *("val_" + f for f in figures if validation)])
 
 
-def _rates(optimizer: Optimizer, first: int, count: int) -> Array:
-    """Return the learning rates of some epochs."""
+def _rates(optimizer: Optimizer, first: int, count: int, step: int, steps: int) -> Array:
+    """Return the learning rates of some epochs, of `steps` steps each, `step` the first."""
     if not callable(optimizer.learning_rate):
         rate = float(optimizer.learning_rate)
         return np.array([rate]) if count == 1 else np.full(count, rate)  # np.full takes 1 us more
+    if optimizer.per_step:
+        rates = [optimizer.learning_rate_at(step + i) for i in range(count * steps)]
+        return np.array(rates).reshape(count, steps)
     return np.array([optimizer.learning_rate_at(first + i) for i in range(count)])
 
 
@@ -196,12 +207,19 @@ def _take_in(
 
 
 def _logs(
-    net: MLP, history: History, validation: Data | None, metrics: Sequence[str]
+    net: MLP,
+    history: History,
+    validation: Data | None,
+    metrics: Sequence[str],
+    l2: Sequence[float],
 ) -> dict[str, float]:
     """Return the figures of the last epoch, those on the validation data among them."""
     if validation is not None:
         totals = net._backend.evaluate(net.spec, net.params, validation)
-        for name, values in summarize(net.spec, totals[None], metrics).items():
+        columns = summarize(net.spec, totals[None], metrics)
+        if l2:
+            columns["loss"][0] += l2_term(net.spec, net.params, l2)
+        for name, values in columns.items():
             history.history.setdefault("val_" + name, []).extend(values)
     return {name: values[-1] for name, values in history.history.items()}
 

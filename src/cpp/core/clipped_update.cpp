@@ -15,13 +15,14 @@ constexpr ptrdiff_t kSpan = 2048;
 
 template <class T>
 ClippedUpdate<T>::ClippedUpdate(const Network<T>& net) : net_(net) {
-  const auto cut = [this](ptrdiff_t begin, ptrdiff_t end, bool is_weight) {
+  const auto cut = [this](ptrdiff_t begin, ptrdiff_t end, size_t layer, bool is_weight) {
     for (ptrdiff_t at = begin; at < end; at += kSpan)
-      spans_.push_back({at, std::min(kSpan, end - at), is_weight});
+      spans_.push_back({at, std::min(kSpan, end - at), layer, is_weight});
   };
-  for (const Layer& layer : net.layout.layers) {
-    cut(layer.packed_w, layer.packed_b, true);
-    if (net.spec.bias) cut(layer.packed_b, layer.packed_b + layer.out_padded, false);
+  for (size_t l = 0; l < net.depth(); ++l) {
+    const Layer& layer = net.layout.layers[l];
+    cut(layer.packed_w, layer.packed_b, l, true);
+    if (net.spec.bias) cut(layer.packed_b, layer.packed_b + layer.out_padded, l, false);
   }
   squares_.resize(spans_.size());
 }
@@ -40,12 +41,13 @@ void ClippedUpdate<T>::run(const Team& team, const Step<T>& step, const Optimize
   const State<T>& s = step.state;
   const Range mine = share(ptrdiff_t(spans_.size()), team.index, team.count);
   T factor = T(1), limit = std::numeric_limits<T>::infinity();
-  bool decays = step.l2 != 0;
+  bool decays = step.l2 != nullptr;
+  const auto l2_of = [&](const Span& s) { return s.is_weight ? step.l2_of(s.layer) : 0.0; };
   if (optimizer.clip_norm() > 0) {
     for (ptrdiff_t i = mine.begin; i < mine.end; ++i) {
       const Span& span = spans_[size_t(i)];
-      squares_[size_t(i)] = kernels.square_sum(gradient + span.at, s.w + span.at,
-                                               T(span.is_weight ? step.l2 : 0), span.n);
+      squares_[size_t(i)] =
+          kernels.square_sum(gradient + span.at, s.w + span.at, T(l2_of(span)), span.n);
     }
     team.sync();
     decays = false;  // that is done
@@ -58,10 +60,9 @@ void ClippedUpdate<T>::run(const Team& team, const Step<T>& step, const Optimize
     const Span& span = spans_[size_t(i)];
     const ptrdiff_t at = span.at;
     if (clips)
-      kernels.clip(gradient + at, s.w + at, T(decays && span.is_weight ? step.l2 : 0), factor,
-                   limit, span.n);
+      kernels.clip(gradient + at, s.w + at, T(decays ? l2_of(span) : 0.0), factor, limit, span.n);
     optimizer.update(kernels, s.w + at, s.m ? s.m + at : nullptr, s.v ? s.v + at : nullptr,
-                     gradient + at, span.n, false);
+                     gradient + at, span.n, 0.0);
   }
 }
 

@@ -21,6 +21,7 @@ class ClippedUpdate {
   // Some neighbouring parameters. The cut does not depend on the threads.
   struct Span {
     ptrdiff_t at, n;
+    size_t layer;
     bool is_weight;
   };
   double norm() const;

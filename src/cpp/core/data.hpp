@@ -66,10 +66,11 @@ struct Batch {
     return g;
   }
   // Factor that makes the reduced loss of a summed one; 0 where all weights are 0.
-  double scale(bool mean) const {
-    if (!mean) return 1.0;
-    double weight = data->weight ? 0.0 : double(rows);
-    if (data->weight)
+  double scale(Reduction reduction) const {
+    if (reduction == Reduction::sum) return 1.0;
+    const bool weighted = data->weight && reduction == Reduction::mean;
+    double weight = weighted ? 0.0 : double(rows);
+    if (weighted)
       for (ptrdiff_t i = 0; i < rows; ++i) weight += double(data->weight[row(i)]);
     return weight > 0 ? 1.0 / weight : 0.0;
   }

@@ -107,7 +107,7 @@ NarrowPlan<T>::NarrowPlan(const Network<T>& net, ptrdiff_t rows, int threads, bo
 template <class T>
 void NarrowPlan<T>::step(const Team& team, const Step<T>& step) {
   const ptrdiff_t groups = groups_of(step.batch.rows);
-  const T scale = T(step.batch.scale(this->net_.spec.mean));
+  const T scale = T(step.batch.scale(this->net_.spec.reduction));
   const Range mine = share(groups, team.index, team.count);
   const Range updated = update_share(team);
   if (team.count > 1) {  // what the others have changed in the last step
@@ -319,6 +319,7 @@ Totals NarrowPlan<T>::loss(const Step<T>& step, const Rows& in, ptrdiff_t rows, 
                     ? net.kernels.unit_poisson_from_logits(r)
                     : net.kernels.unit_loss[int(net.spec.loss)](r);
   totals.weight = double(rows);
+  if (net.spec.counts_rows()) r.weight = nullptr;  // it was for the loss alone
   if (r.weight) {
     totals.weight = 0;
     for (ptrdiff_t i = 0; i < rows; ++i) totals.weight += double(r.weight[i]);
@@ -422,14 +423,16 @@ void NarrowPlan<T>::layer_gradient(size_t l, const Rows& in, Place place, T* gra
 
 template <class T>
 void NarrowPlan<T>::update_range(const Step<T>& step, Range range) const {
-  for (const Layer& layer : this->net_.layout.layers) {
+  for (size_t l = 0; l < this->net_.depth(); ++l) {
+    const Layer& layer = this->net_.layout.layers[l];
     const Range spans[2] = {{layer.packed_w, layer.packed_b},
                             {layer.packed_b, layer.packed_b + layer.out_padded}};
     for (int is_bias = 0; is_bias < 2; ++is_bias) {
       const ptrdiff_t begin = std::max(range.begin, spans[is_bias].begin);
       const ptrdiff_t end = std::min(range.end, spans[is_bias].end);
       if (begin >= end || (is_bias && !this->net_.spec.bias)) continue;
-      this->update(this->net_, step, begin, this->gradients_ + begin, end - begin, !is_bias);
+      this->update(this->net_, step, begin, this->gradients_ + begin, end - begin,
+                   is_bias ? 0 : step.l2_of(l));
     }
   }
 }

@@ -243,9 +243,10 @@ Totals Network<T>::sum_totals(Range rows, const Workspace<T>& ws) const {
   Totals sum;
   for (ptrdiff_t i = rows.begin; i < rows.end; ++i) {
     const double weight = double(ws.weight[i]);
+    const double counted = spec.counts_rows() ? 1.0 : weight;
     const RowTotals& row = ws.totals[i];
-    sum.add({weight * row.loss, weight, weight * row.correct, weight * row.squared_error,
-             weight * row.absolute_error});
+    sum.add({weight * row.loss, counted, counted * row.correct, counted * row.squared_error,
+             counted * row.absolute_error});
   }
   return sum;
 }

@@ -17,9 +17,9 @@ class Optimizer {
 
   bool has_m() const { return kind() != Update::scaled_sum; }
   bool has_v() const { return kind() == Update::adam || kind() == Update::rmsprop; }
-  // Whether a step is w += rate * g and nothing else, so that the rate can be folded into the
-  // deltas and the product of the backward pass can add to w directly.
-  bool is_scaled_sum(double l2) const { return kind() == Update::scaled_sum && l2 == 0; }
+  // Whether a step without l2 term is w += rate * g and nothing else, so that the rate can be
+  // folded into the deltas and the product of the backward pass can add to w directly.
+  bool is_scaled_sum() const { return kind() == Update::scaled_sum; }
   // Whether the gradient is clipped before it moves anything: see ClippedUpdate.
   bool clips() const { return spec_.clip_norm > 0 || spec_.clip_value > 0; }
   double clip_norm() const { return spec_.clip_norm; }
@@ -36,16 +36,19 @@ class Optimizer {
   }
 
   // Sets the scalars of step `t`, counted from 1.
-  void begin_step(int64_t t, double lr, double l2) {
-    UpdateSpan<T>& s = weights_;
+  void begin_step(int64_t t, double lr) {
+    UpdateSpan<T>& s = scalars_;
+    // The learning rate is in the step that m makes, or in what m gathers.
+    const double gain = spec_.scaled_velocity ? -lr : 1.0;
+    const double step = spec_.scaled_velocity ? 1.0 : -lr;
     s = {};
-    s.l2 = T(l2);
     s.decay = T(1);
+    s.gain = T(gain);
     s.rate = T(-lr);
     switch (kind()) {
       case Update::momentum:
         s.beta_1 = T(spec_.momentum);
-        s.rate = T(spec_.nesterov ? -lr * spec_.momentum : -lr);
+        s.rate = T(spec_.nesterov ? step * spec_.momentum : step);
         s.rate_g = T(spec_.nesterov ? -lr : 0.0);
         break;
       case Update::adam: {
@@ -53,7 +56,7 @@ class Optimizer {
         raise_powers(t);
         const double root = std::sqrt(1 - power_2_);
         s.rate = T(-lr * root / (1 - power_1_));
-        s.epsilon = std::max(T(spec_.epsilon * root), std::numeric_limits<T>::min());
+        s.epsilon = positive(spec_.epsilon * (spec_.epsilon_hat ? 1.0 : root));
         s.decay = T(1 - lr * spec_.weight_decay);
         s.beta_1 = T(spec_.beta_1);
         s.beta_2 = T(spec_.beta_2);
@@ -62,7 +65,8 @@ class Optimizer {
         break;
       }
       case Update::rmsprop:
-        s.epsilon = std::max(T(spec_.epsilon), std::numeric_limits<T>::min());
+        s.rate = T(step);
+        (spec_.epsilon_in_root ? s.inner : s.epsilon) = positive(spec_.epsilon);
         s.beta_1 = T(spec_.momentum);
         s.beta_2 = T(spec_.beta_2);
         s.one_minus_beta_2 = T(1 - spec_.beta_2);
@@ -72,22 +76,24 @@ class Optimizer {
     }
   }
 
-  const UpdateSpan<T>& scalars() const { return weights_; }
+  const UpdateSpan<T>& scalars() const { return scalars_; }
 
-  // The l2 term is for weights, not for biases. m and v may be null where they are not wanted.
+  // m and v may be null where they are not wanted.
   void update(const Kernels<T>& kernels, T* w, T* m, T* v, const T* g, ptrdiff_t n,
-              bool is_weight) const {
-    UpdateSpan<T> s = weights_;
+              double l2) const {
+    UpdateSpan<T> s = scalars_;
     s.w = w;
     s.m = m;
     s.v = v;
     s.g = g;
     s.n = n;
-    if (!is_weight) s.l2 = T(0);
+    s.l2 = T(l2);
     kernels.update[int(kind())](s);
   }
 
  private:
+  static T positive(double x) { return std::max(T(x), std::numeric_limits<T>::min()); }
+
   // Raises the betas to the power of t. A step after the last costs two products; that they add up
   // to rounding errors is prevented by a fresh start every so often. What comes out depends on t
   // alone, not on the steps that were asked for before.
@@ -107,7 +113,7 @@ class Optimizer {
   OptimizerSpec spec_;
   int64_t t_ = -1;  // of the powers
   double power_1_ = 1, power_2_ = 1;
-  UpdateSpan<T> weights_ = {};
+  UpdateSpan<T> scalars_ = {};
 };
 
 }  // namespace mlpfast

@@ -37,10 +37,10 @@ Plan<T>::Plan(const Network<T>& net, ptrdiff_t rows, int threads)
 
 template <class T>
 void Plan<T>::update(const Network<T>& net, const Step<T>& step, ptrdiff_t at, const T* g,
-                     ptrdiff_t n, bool is_weight) {
+                     ptrdiff_t n, double l2) {
   const State<T>& s = step.state;
   step.optimizer->update(net.kernels, s.w + at, s.m ? s.m + at : nullptr, s.v ? s.v + at : nullptr,
-                         g, n, is_weight);
+                         g, n, l2);
 }
 
 template <class T>

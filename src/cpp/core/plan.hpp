@@ -31,8 +31,11 @@ struct Step {
   State<T> state;
   // Moves the state, with begin_step done; null leaves the gradient in Plan::gradient().
   const Optimizer<T>* optimizer = nullptr;
-  double lr = 0, l2 = 0;
+  double lr = 0;
+  const double* l2 = nullptr;  // a factor for each layer; null where all are 0
   bool want_metrics = false;
+
+  double l2_of(size_t layer) const { return l2 ? l2[layer] : 0.0; }
 };
 
 template <class T>
@@ -56,9 +59,10 @@ class Plan {
  protected:
   Plan(const Network<T>& net, ptrdiff_t rows, int threads);
 
-  // One update of `n` parameters from offset `at` on, by gradient g.
+  // One update of `n` parameters from offset `at` on, by gradient g. The l2 term is for weights,
+  // not for biases.
   static void update(const Network<T>& net, const Step<T>& step, ptrdiff_t at, const T* g,
-                     ptrdiff_t n, bool is_weight);
+                     ptrdiff_t n, double l2);
 
   const Network<T>& net_;
   const ptrdiff_t rows_;

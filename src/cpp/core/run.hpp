@@ -21,13 +21,24 @@ struct Poll {
 template <class T>
 struct RunArgs {
   Data<T> data;
-  const int64_t* orders = nullptr;  // (epochs, data.n), or null
-  const double* learning_rates = nullptr;
+  const int64_t* orders = nullptr;         // (epochs, data.n), or null
+  const double* learning_rates = nullptr;  // (epochs, rates_an_epoch)
+  ptrdiff_t rates_an_epoch = 1;            // or one for each step
   ptrdiff_t epochs = 0, batch_size = 1;
-  double l2 = 0;
+  std::vector<double> l2;   // one a layer
+  bool l2_in_loss = false;  // whether the totals have the l2 term in them
   bool want_metrics = false;
   int threads = 1;
   Poll poll;
+
+  // Learning rate of the step of an epoch that begins with row `first`.
+  double rate(ptrdiff_t epoch, ptrdiff_t first) const {
+    const ptrdiff_t step = rates_an_epoch > 1 ? first / batch_size : 0;
+    return learning_rates[epoch * rates_an_epoch + step];
+  }
+  bool has_l2() const {
+    return std::any_of(l2.begin(), l2.end(), [](double factor) { return factor != 0; });
+  }
 };
 
 struct RunResult {

@@ -9,13 +9,19 @@
 
 namespace mlpfast {
 
+// The order is that of REDUCTIONS in spec.py.
+enum class Reduction { mean, sum, mean_over_rows };
+
 struct NetSpec {
   std::vector<ptrdiff_t> sizes;         // inputs, hidden layers, outputs
   std::vector<Activation> activations;  // one a layer, the output's last
   Loss loss = Loss::mse;
   double loss_parameter = 0;  // delta of huber, quantile of quantile
-  bool mean = true;           // reduction over rows: mean (weighted) or sum
+  Reduction reduction = Reduction::mean;
   bool bias = true;
+
+  // Whether the sample weights are factors of the loss alone.
+  bool counts_rows() const { return reduction == Reduction::mean_over_rows; }
 
   template <class T>
   Slopes<T> slopes() const {
@@ -29,7 +35,7 @@ enum class Rule { sgd, adam, adamw, rmsprop };
 struct OptimizerSpec {
   Rule rule = Rule::sgd;
   double momentum = 0, beta_1 = 0, beta_2 = 0, epsilon = 0, weight_decay = 0;
-  bool nesterov = false;
+  bool nesterov = false, scaled_velocity = false, epsilon_hat = false, epsilon_in_root = false;
   double clip_norm = 0, clip_value = 0;  // of the gradient; 0 for none
 };
 

@@ -34,7 +34,8 @@ TinyPlan<T>::TinyPlan(const Network<T>& net, ptrdiff_t rows, const Optimizer<T>*
   steps_.row_vectors = row_vectors(rows);
   stride_ = steps_.row_vectors * lanes;
   steps_.n_params = round_up(layout.n_params, lanes);
-  steps_.batch_size = (n_in + n_out + 2) * stride_;
+  const ptrdiff_t batch_units = n_in + n_out + (net.spec.counts_rows() ? 3 : 2);
+  steps_.batch_size = batch_units * stride_;
   steps_.depth = ptrdiff_t(net.depth());
   steps_.loss = net.spec.loss;
   steps_.slopes = net.spec.template slopes<T>();
@@ -44,7 +45,7 @@ TinyPlan<T>::TinyPlan(const Network<T>& net, ptrdiff_t rows, const Optimizer<T>*
   const auto units = [&](ptrdiff_t n) { return arena_.template reserve_array<T>(n * stride_); };
   const auto params = [&] { return arena_.template reserve_array<T>(steps_.n_params); };
   const ptrdiff_t w = params(), m = params(), v = params(), g = params(), l2 = params();
-  const ptrdiff_t ones = units(1), zeros = units(1), batch = units(n_in + n_out + 2);
+  const ptrdiff_t ones = units(1), zeros = units(1), batch = units(batch_units);
   const ptrdiff_t row = arena_.template reserve_array<T>(n_in);
   const ptrdiff_t ahead =
       arena_.template reserve_array<T>(optimizer ? kSteps * steps_.batch_size : 0);
@@ -68,6 +69,7 @@ TinyPlan<T>::TinyPlan(const Network<T>& net, ptrdiff_t rows, const Optimizer<T>*
   steps_.target = steps_.batch + n_in * stride_;
   steps_.weight = steps_.target + n_out * stride_;
   steps_.scale = steps_.weight + stride_;
+  steps_.counted = net.spec.counts_rows() ? steps_.scale + stride_ : steps_.weight;
   const T* in = steps_.batch;
   for (size_t l = 0; l < net.depth(); ++l) {
     const Layer& layer = layout.layers[l];
@@ -98,10 +100,11 @@ template <class T>
 ptrdiff_t TinyPlan<T>::gather(const Batch<T>& batch, T* to, double& weight) {
   const Data<T>& data = *batch.data;
   const ptrdiff_t n_in = net_.spec.sizes.front(), n_out = net_.spec.sizes.back();
-  const double scale = batch.scale(net_.spec.mean);
+  const double scale = batch.scale(net_.spec.reduction);
   T* target = to + n_in * stride_;
   T* weights = target + n_out * stride_;
   T* scales = weights + stride_;
+  T* counted = net_.spec.counts_rows() ? scales + stride_ : nullptr;
   const bool in_place = data.in_place();
   weight = 0;
   for (ptrdiff_t r = 0; r < batch.rows; ++r) {
@@ -125,11 +128,13 @@ ptrdiff_t TinyPlan<T>::gather(const Batch<T>& batch, T* to, double& weight) {
                                                         : T(0);
     weights[r] = data.weight ? data.weight[row] : T(1);
     scales[r] = weights[r] * T(scale);
-    weight += double(weights[r]);
+    weight += counted ? 1.0 : double(weights[r]);
+    if (counted) counted[r] = T(1);
   }
   for (ptrdiff_t i = 0; i < n_in + n_out; ++i)
     for (ptrdiff_t r = batch.rows; r < stride_; ++r) to[i * stride_ + r] = to[i * stride_];
   for (ptrdiff_t r = batch.rows; r < stride_; ++r) weights[r] = scales[r] = T(0);
+  if (counted) std::fill(counted + batch.rows, counted + stride_, T(0));
   return -1;
 }
 
@@ -137,16 +142,18 @@ ptrdiff_t TinyPlan<T>::gather(const Batch<T>& batch, T* to, double& weight) {
 template <class T>
 void TinyPlan<T>::set_scalars(size_t k, Optimizer<T>& optimizer, int64_t t, double lr) {
   if (rates_[k] == lr && optimizer.kind() != Update::adam) return;
-  optimizer.begin_step(t, lr, 0);
+  optimizer.begin_step(t, lr);
   scalars_[k] = optimizer.scalars();
   rates_[k] = lr;
 }
 
 template <class T>
-void TinyPlan<T>::set_l2(double l2) {
-  for (const Layer& layer : net_.layout.layers)
-    std::fill_n(l2_ + layer.flat_w, layer.n_in * layer.n_out, T(l2));
-  steps_.l2 = l2 == 0 ? nullptr : l2_;
+void TinyPlan<T>::set_l2(const RunArgs<T>& args) {
+  for (size_t l = 0; l < net_.depth(); ++l) {
+    const Layer& layer = net_.layout.layers[l];
+    std::fill_n(l2_ + layer.flat_w, layer.n_in * layer.n_out, T(args.l2[l]));
+  }
+  steps_.l2 = args.has_l2() ? l2_ : nullptr;
 }
 
 template <class T>
@@ -158,7 +165,7 @@ void TinyPlan<T>::train(const RunArgs<T>& args, ptrdiff_t epochs, Optimizer<T>& 
   unpack(layout, state.w, steps_.w);
   if (state.m) unpack(layout, state.m, steps_.m);
   if (state.v) unpack(layout, state.v, steps_.v);
-  set_l2(args.l2);
+  set_l2(args);
   steps_.want_metrics = args.want_metrics;
   steps_.stop = args.poll.stop;
   const bool same_rows = args.batch_size >= n && !args.orders;
@@ -192,7 +199,7 @@ void TinyPlan<T>::train(const RunArgs<T>& args, ptrdiff_t epochs, Optimizer<T>& 
         bad = gather(batch, ahead_ + count * steps_.batch_size, weights_[size_t(count)]);
         if (bad >= 0) break;
       }
-      set_scalars(size_t(count), optimizer, t + count + 1, args.learning_rates[e]);
+      set_scalars(size_t(count), optimizer, t + count + 1, args.rate(e, f));
       advance(e, f);
     }
     if (count == 0) {

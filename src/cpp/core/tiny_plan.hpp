@@ -39,7 +39,7 @@ class TinyPlan {
 
   int row_vectors(ptrdiff_t rows) const;
   ptrdiff_t gather(const Batch<T>& batch, T* to, double& weight);
-  void set_l2(double l2);
+  void set_l2(const RunArgs<T>& args);
   void set_scalars(size_t k, Optimizer<T>& optimizer, int64_t t, double lr);
 
   const Network<T>& net_;

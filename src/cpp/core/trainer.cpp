@@ -46,7 +46,8 @@ RunResult Trainer<T>::run(const RunArgs<T>& args, T* flat) {
   const Occupied occupied(busy_);
   const Layout& layout = net_->layout;
   const ptrdiff_t rows = std::min(args.batch_size, args.data.n);
-  if (!clipped_ && TinyPlan<T>::suits(*net_, rows)) {
+  const bool shows_l2 = args.l2_in_loss && args.has_l2();  // which takes a look at every step
+  if (!clipped_ && !shows_l2 && TinyPlan<T>::suits(*net_, rows)) {
     plan_ = nullptr;
     if (!tiny_ || !tiny_->fits(rows))
       tiny_ = std::make_unique<TinyPlan<T>>(*net_, rows, &optimizer_);
@@ -117,14 +118,15 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
   // Every member begins the steps itself, and need not wait for another to have done so.
   Optimizer<T> optimizer = optimizer_;
   int64_t t = steps_;
+  const bool has_l2 = args.has_l2();
 
   for (ptrdiff_t e = 0; e < epochs; ++e) {
-    const double lr = args.learning_rates[e];
     const int64_t* order = args.orders ? args.orders + e * n : nullptr;
     Totals sum;
     for (ptrdiff_t first = 0; first < n; first += args.batch_size) {
       const ptrdiff_t rows = std::min(args.batch_size, n - first);
-      optimizer.begin_step(++t, lr, args.l2);
+      const double lr = args.rate(e, first);
+      optimizer.begin_step(++t, lr);
       Step<T> step;
       step.batch = {&args.data, order, first, rows};
       if (first + rows < n)
@@ -136,8 +138,10 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
       step.state = state_;
       step.optimizer = clipped_ ? nullptr : &optimizer;
       step.lr = lr;
-      step.l2 = args.l2;
+      step.l2 = has_l2 ? args.l2.data() : nullptr;
       step.want_metrics = args.want_metrics;
+      // Nobody changes a weight before the team has met.
+      const double l2 = leads && step.l2 && args.l2_in_loss ? l2_term(step.l2) : 0.0;
       plan_->step(team, step);
       if (clipped_) {
         team.sync();  // all of the gradient is there
@@ -146,6 +150,8 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
       if (leads) {
         steps_ = t;
         sum.add(plan_->totals());
+        if (l2 != 0)
+          sum.loss += net_->spec.reduction == Reduction::sum ? l2 : l2 * plan_->totals().weight;
         if (plan_->bad_row() >= 0) {
           result.status = Status::bad_input;
           result.bad_row = plan_->bad_row();
@@ -169,6 +175,19 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
     }
     if (leads) result.totals.push_back(sum);
   }
+}
+
+// What the l2 term adds to the loss of the next step.
+template <class T>
+double Trainer<T>::l2_term(const double* factors) const {
+  double sum = 0;
+  for (size_t l = 0; l < net_->depth(); ++l) {
+    const Layer& layer = net_->layout.layers[l];
+    T* w = state_.w + layer.packed_w;  // which stays as it is where the factor below is 0
+    if (factors[l] != 0)
+      sum += factors[l] * net_->kernels.square_sum(w, w, T(0), layer.packed_b - layer.packed_w);
+  }
+  return 0.5 * sum;
 }
 
 // Writes the weights of all members back if all are finite.

@@ -31,6 +31,7 @@ class Trainer {
   RunResult run_epochs(const RunArgs<T>& args, ptrdiff_t epochs);
   void train(const Team& team, const RunArgs<T>& args, ptrdiff_t epochs, RunResult& result);
   bool save(const Team& team);
+  double l2_term(const double* factors) const;
 
   std::shared_ptr<const Network<T>> net_;
   Optimizer<T> optimizer_;

@@ -51,8 +51,8 @@ void WidePlan<T>::step(const Team& team, const Step<T>& step) {
   const Batch<T>& batch = step.batch;
   const bool leads = team.index == 0;
   const bool onto_weights =
-      step.optimizer && batch.rows <= block_rows_ && step.optimizer->is_scaled_sum(step.l2);
-  const double scale = batch.scale(this->net_.spec.mean) * (onto_weights ? -step.lr : 1.0);
+      step.optimizer && batch.rows <= block_rows_ && step.optimizer->is_scaled_sum() && !step.l2;
+  const double scale = batch.scale(this->net_.spec.reduction) * (onto_weights ? -step.lr : 1.0);
   if (leads) {
     this->totals_ = {};
     this->bad_row_ = -1;
@@ -199,7 +199,7 @@ void WidePlan<T>::weights(const Team& team, const Step<T>& step, const Pass& pas
         net.weight_gradient(l, pass.rows, inputs, panel, gradient, pass.onto_weights || !pass.first,
                             me.ws, reads_ahead ? &ahead : nullptr);
         if (!pass.onto_weights && step.optimizer && pass.last)
-          this->update(net, step, at, gradient, n, true);
+          this->update(net, step, at, gradient, n, step.l2_of(l));
       }
       // Who has the first rows of a panel does its biases.
       if (begin == 0 && end > 0 && net.spec.bias) biases(team, step, pass, l, panel);
@@ -221,7 +221,7 @@ void WidePlan<T>::biases(const Team& team, const Step<T>& step, const Pass& pass
   const bool fused = step.optimizer && pass.first && pass.last;
   T* gradient = fused ? me.piece : this->gradients_ + at;
   net.bias_gradient(l, pass.rows, panel, gradient, !pass.first, me.ws);
-  if (step.optimizer && pass.last) this->update(net, step, at, gradient, panel.width, false);
+  if (step.optimizer && pass.last) this->update(net, step, at, gradient, panel.width, 0);
 }
 
 template class WidePlan<float>;

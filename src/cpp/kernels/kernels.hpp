@@ -115,11 +115,11 @@ struct RowTotals {
 // One update of n neighbouring parameters. The scalars are folded by the core:
 //   g' = g + l2 w
 //   scaled_sum: w = decay w + rate g
-//   momentum:   m = beta_1 m + g';  w += rate m + rate_g g'
+//   momentum:   m = beta_1 m + gain g';  w += rate m + rate_g g'
 //   adam:       w *= decay; m = beta_1 m + (1 - beta_1) g'; v = beta_2 v + (1 - beta_2) g'^2;
 //               w += rate m / (sqrt(v) + epsilon)
-//   rmsprop:    v = beta_2 v + (1 - beta_2) g'^2; m = beta_1 m + g' / (sqrt(v) + epsilon);
-//               w += rate m
+//   rmsprop:    v = beta_2 v + (1 - beta_2) g'^2;
+//               m = beta_1 m + gain g' / (sqrt(v + inner) + epsilon); w += rate m
 template <class T>
 struct UpdateSpan {
   T* w;
@@ -127,7 +127,8 @@ struct UpdateSpan {
   T* v;
   const T* g;
   ptrdiff_t n;  // any number; the tail is done as the body is
-  T l2, decay, rate, rate_g, beta_1, beta_2, one_minus_beta_1, one_minus_beta_2, epsilon;
+  T l2, decay, rate, rate_g, gain, beta_1, beta_2, one_minus_beta_1, one_minus_beta_2, epsilon;
+  T inner;
 };
 
 // Unit-major blocks: unit j of row i at [j * ld + i], so that rows lie in the lanes of vectors and
@@ -214,9 +215,10 @@ struct TinySteps {
   Loss loss;
   Slopes<T> slopes;
   bool loss_from_logits, want_metrics;
-  const T *target, *weight, *scale;  // sample weights, and factors on the deltas
-  T* batch;                          // x, target, weight and scale begin here, one after another
-  ptrdiff_t batch_size;              // elements
+  // Sample weights, factors on the deltas, and weights of all figures but the loss.
+  const T *target, *weight, *scale, *counted;
+  T* batch;              // x, target, weight, scale, perhaps counted: all are here
+  ptrdiff_t batch_size;  // elements
 
   ptrdiff_t steps;
   const T* batches;  // of all steps, to be copied to `batch`; null: what stands there is used

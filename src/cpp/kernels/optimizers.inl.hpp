@@ -15,12 +15,16 @@ struct ScaledSum {
 template <class V, bool plain>
 struct Momentum {
   static constexpr bool has_m = true, has_v = false;
-  V l2, beta, rate, rate_g;
+  V l2, beta, rate, rate_g, gain;
   explicit Momentum(const UpdateSpan<typename V::T>& s)
-      : l2(V::set(s.l2)), beta(V::set(s.beta_1)), rate(V::set(s.rate)), rate_g(V::set(s.rate_g)) {}
+      : l2(V::set(s.l2)),
+        beta(V::set(s.beta_1)),
+        rate(V::set(s.rate)),
+        rate_g(V::set(s.rate_g)),
+        gain(V::set(s.gain)) {}
   void operator()(V& w, V& m, V&, V g) const {
     if (!plain) g = fma(l2, w, g);
-    m = fma(beta, m, g);
+    m = fma(beta, m, gain * g);
     w = fma(rate, m, fma(rate_g, g, w));
   }
 };
@@ -49,18 +53,20 @@ struct Adam {
 template <class V, bool plain>
 struct Rmsprop {
   static constexpr bool has_m = true, has_v = true;
-  V l2, rate, momentum, rho, rest, epsilon;
+  V l2, rate, gain, momentum, rho, rest, epsilon, inner;
   explicit Rmsprop(const UpdateSpan<typename V::T>& s)
       : l2(V::set(s.l2)),
         rate(V::set(s.rate)),
+        gain(V::set(s.gain)),
         momentum(V::set(s.beta_1)),
         rho(V::set(s.beta_2)),
         rest(V::set(s.one_minus_beta_2)),
-        epsilon(V::set(s.epsilon)) {}
+        epsilon(V::set(s.epsilon)),
+        inner(V::set(s.inner)) {}
   void operator()(V& w, V& m, V& v, V g) const {
     if (!plain) g = fma(l2, w, g);
     v = fma(rho, v, rest * (g * g));
-    m = fma(momentum, m, quotient(g, fast_sqrt(v) + epsilon));
+    m = fma(momentum, m, gain * quotient(g, fast_sqrt(v + inner) + epsilon));
     w = fma(rate, m, w);
   }
 };

@@ -284,7 +284,7 @@ void tiny_metrics(const TinySteps<typename V::T>& s, ptrdiff_t stride, double* t
       best_t = V::select(more_t, t, best_t);
       j = j + one;
     }
-    const V weight = V::load(s.weight + r);
+    const V weight = V::load(s.counted + r);
     const V wrong = abs(at_a - at_t);
     correct = correct + V::select(less(zero, wrong), zero, weight);
     squares = fma(weight, square, squares);

@@ -106,9 +106,13 @@ SGD, ADAM, ADAMW, RMSPROP = range(4)
 
 OK, INTERRUPTED, DIVERGED = range(3)
 
-# Entries of the constants of a training run, which come in float64 and in the net's dtype.
-MOMENTUM, BETA_1, REST_1, BETA_2, REST_2, EPSILON, DECAY, L2, CLIP_NORM, CLIP_VALUE = range(10)
-CONSTANTS = 10
+# Entries of the constants of a training run, which come in float64 and in the net's dtype; from L2
+# on there is one for each layer.
+MOMENTUM, BETA_1, REST_1, BETA_2, REST_2, EPSILON, DECAY, CLIP_NORM, CLIP_VALUE = range(9)
+INNER, EPSILON_HAT, SCALED_VELOCITY, L2 = range(9, 13)
+
+# As in `REDUCTIONS`.
+MEAN, SUM, MEAN_OVER_ROWS = range(3)
 
 # Parameters of a chunk of a gradient that is clipped; of its squares there is a sum for each.
 CLIPPED = 2048
@@ -305,6 +309,7 @@ def _score(net, loss, judged, mem, places, x_at, at, r, rows, scale, own, double
         for q in range(first, min(first + step, rows)):
             w = np.float64(mem[weight + q])
             group[0] += w * real(mem, total[q])  # beyond float32 a loss is infinite there
+            w = 1.0 if loss[2] == MEAN_OVER_ROWS else w
             group[1] += w
             if judged:
                 _judge(m, mem, a + q, t + q, ld, w, group)
@@ -331,14 +336,18 @@ def _score(net, loss, judged, mem, places, x_at, at, r, rows, scale, own, double
 
 @jit
 def _rates(rule, step, lr, constants, w):
-    """Return the learning rate, epsilon and factor of the weights of this step."""
+    """Return the rate, epsilon, factor of the weights and gain of the velocity of this step."""
     if rule in (ADAM, ADAMW):
         # The bias corrections of m and v, folded into two scalars.
         root = math.sqrt(1.0 - constants[BETA_2] ** step)
         rate = lr * root / (1.0 - constants[BETA_1] ** step)
         shrink = 1.0 - lr * constants[DECAY] if rule == ADAMW else 1.0
-        return real(w, rate), real(w, constants[EPSILON] * root), real(w, shrink)
-    return real(w, lr), real(w, constants[EPSILON]), real(w, 1.0)
+        epsilon = constants[EPSILON] * (1.0 if constants[EPSILON_HAT] else root)
+        return real(w, rate), real(w, epsilon), real(w, shrink), real(w, 1.0)
+    # The rate is in the step that a velocity makes, or in what it gathers.
+    gain = -lr if constants[SCALED_VELOCITY] else 1.0
+    size = -1.0 if constants[SCALED_VELOCITY] else lr
+    return real(w, size), real(w, constants[EPSILON]), real(w, 1.0), real(w, gain)
 
 
 @jit
@@ -348,15 +357,18 @@ def _move(rule, nesterov, rates, c, w, g, m, v, i):
     rate, momentum = filled(w, rates[0]), filled(w, c[MOMENTUM])
     if rule == SGD:
         if c[MOMENTUM] != 0:
+            gi = gi * rates[3]
             mi = fused(momentum, load(m, i), gi)
             store(m, i, mi)
             gi = fused(momentum, mi, gi) if nesterov else mi
-        store(w, i, wi - rate * gi)
+            store(w, i, wi - rate * gi)
+        else:
+            store(w, i, wi - rate * (gi * rates[3]))
         return
     vi = fused(filled(w, c[BETA_2]), load(v, i), (gi * gi) * c[REST_2])
     store(v, i, vi)
     if rule == RMSPROP:
-        gi = gi / (root(vi) + rates[1])
+        gi = gi / (root(vi + c[INNER]) + rates[1]) * rates[3]
         if c[MOMENTUM] != 0:
             gi = fused(momentum, load(m, i), gi)
             store(m, i, gi)
@@ -388,13 +400,17 @@ def _update(rule, nesterov, rates, c, w, g, m, v, count, spare):
 
 
 @jit
-def _apply(optimizer, rates, c, at, count, decayed, mem, g_at, state):
-    """Make one update of `count` parameters from `at` on; a rule of -1 keeps the gradient."""
+def _apply(optimizer, rates, c, at, count, l2, mem, g_at, state):
+    """Make one update of `count` parameters from `at` on; a rule of -1 keeps the gradient.
+
+    l2 is the place of the factor of their l2 term in c, -1 for none.
+    """
     params, m, v, grad, spare = state
     g, w = place(mem, g_at), place(params, at)
-    if decayed and c[L2] != 0:
+    if l2 >= 0 and c[l2] != 0:
+        factor = c[l2]
         for i in range(count):
-            g[i] += c[L2] * w[i]
+            g[i] += factor * w[i]
     if optimizer[0] < 0:
         copy(span(g, 0, count), span(grad, at, count))
         return
@@ -454,19 +470,19 @@ def _square_sum(g, first, end):
 
 
 @jit
-def _apply_rows(layer, optimizer, rates, c, i0, i1, j0, j1, mem, g_at, g_ld, flat_at, state):
+def _apply_rows(layer, l2, optimizer, rates, c, i0, i1, j0, j1, mem, g_at, g_ld, flat_at, state):
     """Update rows i0 .. i1 and columns j0 .. j1 of the weights; row k stands for the biases."""
     not_inlined()
     k, m = layer[N_IN], layer[N_OUT]
     if i1 > k:
         if layer[B_AT] >= 0:
             g = g_at + (k - i0) * g_ld
-            _apply(optimizer, rates, c, layer[B_AT] + j0, j1 - j0, False, mem, g, state)
+            _apply(optimizer, rates, c, layer[B_AT] + j0, j1 - j0, -1, mem, g, state)
         i1 = k
     if j1 - j0 < m:
         for i in range(i0, i1):
             at = layer[W_AT] + i * m + j0
-            _apply(optimizer, rates, c, at, j1 - j0, True, mem, g_at + (i - i0) * g_ld, state)
+            _apply(optimizer, rates, c, at, j1 - j0, l2, mem, g_at + (i - i0) * g_ld, state)
         return
     if g_ld != m:  # close the gaps, as one long run of numbers fills vectors better
         for i in range(i1 - i0):
@@ -474,12 +490,12 @@ def _apply_rows(layer, optimizer, rates, c, i0, i1, j0, j1, mem, g_at, g_ld, fla
         g_at = flat_at
     count = (i1 - i0) * m
     if count > 0:
-        _apply(optimizer, rates, c, layer[W_AT] + i0 * m, count, True, mem, g_at, state)
+        _apply(optimizer, rates, c, layer[W_AT] + i0 * m, count, l2, mem, g_at, state)
 
 
 @jit
 def _learn(
-    layer, optimizer, rates, c, below_at, between, i0, i1, j0, j1, mem, places, n, own, state
+    layer, l2, optimizer, rates, c, below_at, between, i0, i1, j0, j1, mem, places, n, own, state
 ):
     """Weight gradient and update of rows i0 .. i1 (k for the biases), columns j0 .. j1.
 
@@ -494,10 +510,10 @@ def _learn(
     high = min(high, 4 * TILE)
     row = layer[D_LD]
     delta_at = places[WORK_AT] + _delta_rows(layer, places) + j0
-    plain = optimizer[0] == SGD and c[MOMENTUM] == 0 and c[L2] == 0
+    plain = optimizer[0] == SGD and c[MOMENTUM] == 0 and c[l2] == 0
     if plain and n <= places[ROWS] and (j1 - j0) % lanes(mem) == 0:
         # The update is the end of the product: the gradient never leaves the registers.
-        mem[slab] = -rates[0]
+        mem[slab] = -rates[0] * rates[3]
         w = place(state[0], layer[W_AT] + j0)
         for i in range(i0, min(i1, k), 4 * TILE):
             rows = min(4 * TILE, min(i1, k) - i)
@@ -527,13 +543,15 @@ def _learn(
                     to,
                 )
             )
-        _apply_rows(layer, optimizer, rates, c, i, i + rows, j0, j1, mem, slab, g_ld, flat, state)
+        _apply_rows(
+            layer, l2, optimizer, rates, c, i, i + rows, j0, j1, mem, slab, g_ld, flat, state
+        )
     if i1 > k:
         for first in range(0, n, places[ROWS]):
             b = first // places[ROWS]
             depth = min(places[ROWS], n - first)
             sum_rows(mem, delta_at + b * places[WORK_SIZE], row, depth, g_ld, slab, b)
-        _apply_rows(layer, optimizer, rates, c, k, k + 1, j0, j1, mem, slab, g_ld, flat, state)
+        _apply_rows(layer, l2, optimizer, rates, c, k, k + 1, j0, j1, mem, slab, g_ld, flat, state)
 
 
 @jit
@@ -647,6 +665,7 @@ def _wide_update(net, optimizer, rates, c, mem, places, n, state, tid, team):
         if i0 < i1 and j0 < j1:
             _learn(
                 layer,
+                L2 + i,
                 optimizer,
                 rates,
                 c,
@@ -752,6 +771,7 @@ def _narrow_update(net, optimizer, rates, c, mem, places, n, state, tid, team):
                 store(mem, slab + p, total)
             _apply_rows(
                 layer,
+                L2 + i,
                 optimizer,
                 rates,
                 c,
@@ -803,6 +823,7 @@ def run(
     lrs,
     batch_size,
     judged,
+    l2_in_loss,
     stop,
     mem,
     places,
@@ -813,9 +834,10 @@ def run(
     c,
     history,
 ):
-    """Train an epoch for each of lrs; return (rows of history, status, steps).
+    """Train an epoch for each row of lrs; return (rows of history, status, steps).
 
-    loss = (code, whether from logits, whether the mean is taken, parameter); optimizer = (rule,
+    A row of lrs has one rate, or one for each step.
+    loss = (code, whether from logits, reduction, parameter); optimizer = (rule,
     nesterov), a rule of -1 only computes the first gradient; state = (params, m, v, grad); x, y:
     see `gather`.
     """
@@ -852,10 +874,15 @@ def run(
             if epoch == 0 or not keep_batch:
                 r0, r1 = share(rows, places[CHUNK] if narrow else step, tid, team)
                 _fetch(net, x, y, order, first, r0, r1, mem, places, own)
+            # Nobody changes a weight before all have met.
+            extra = 0.0
+            if l2_in_loss and tid == 0:
+                extra = _l2_term(net, places[LAYERS], constants, params)
             scale = 1.0
-            if loss[2]:
+            weights = 1.0
+            if loss[2] != SUM:
                 weights = np.float64(rows)
-                if y[2] != 0:
+                if y[2] != 0 and loss[2] == MEAN:
                     weights = _weight_sum(y[2], order, first, rows, mem)
                 scale = 1.0 / weights if weights > 0.0 else 0.0
             if narrow:
@@ -898,11 +925,13 @@ def run(
                 for g in range(groups):
                     for q in range(5):
                         totals[q] += sums[g * 5 + q]
+                totals[0] += extra * weights
             finite = math.isfinite(total)
             if not finite and optimizer[0] >= 0:
                 break
             steps += 1
-            rates = _rates(optimizer[0], steps, lrs[epoch], constants, params)
+            lr = lrs[epoch, first // batch_size if lrs.shape[1] > 1 else 0]
+            rates = _rates(optimizer[0], steps, lr, constants, params)
             if narrow:
                 _narrow_update(net, first_rule, rates, c, mem, places, rows, state, tid, team)
             else:
@@ -925,6 +954,19 @@ def run(
             copy(span(backup, p0, p1 - p0), span(params, p0, p1 - p0))
             return epoch, DIVERGED, steps_before
     return len(lrs), OK, steps
+
+
+@jit
+def _l2_term(net, layers, constants, params):
+    """Half the sum of the layers' squared weights, each times its factor."""
+    not_inlined()
+    total = 0.0
+    for i in range(layers):
+        layer = place(net, i * COLUMNS)
+        first, count = layer[W_AT], layer[N_IN] * layer[N_OUT]
+        if constants[L2 + i] != 0:
+            total += constants[L2 + i] * _square_sum(params, first, first + count)
+    return 0.5 * total
 
 
 @jit

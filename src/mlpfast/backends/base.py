@@ -14,7 +14,8 @@ Array: TypeAlias = npt.NDArray[Any]
 
 #: Columns of the totals that a pass over data returns, each a sum over rows, weighted by the
 #: sample weights: the loss, the weights themselves, right answers, and the squared and absolute
-#: errors (the last two averaged over a row's outputs).
+#: errors (the last two averaged over a row's outputs). For the reduction "mean_over_rows" only the
+#: loss is weighted, and the weights are counted as ones.
 TOTALS = ("loss", "weight", "correct", "squared_error", "absolute_error")
 
 
@@ -92,13 +93,16 @@ class Trainer(Protocol):
         learning_rates: Array | Sequence[float],
         batch_size: int,
         *,
-        l2: float,
+        l2: Sequence[float],
         want_metrics: bool,
         stop: Array,
+        l2_in_loss: bool = False,
     ) -> Report:
         """Train one epoch for each learning rate and update the parameters in place.
 
-        `learning_rates` is a float64 array or a list of floats.
+        `learning_rates` is a float64 array or a list of floats, or an array (epochs, steps) with
+        one for each update. `l2` has a factor for each layer; with `l2_in_loss` the totals' loss
+        takes in the l2 term of each batch, times the batch's weight.
         `orders` (epochs, n) int64 is the row order of each epoch, None the natural one. `stop` is
         a (1,) uint8 array that anybody may set to 1 to end the run at the next batch.
         """

@@ -15,6 +15,12 @@ from mlpfast.backends.base import Array, Data, FastGradient, FastPredict, Report
 from mlpfast.spec import NetSpec, Optimizer
 from mlpfast.threads import num_threads
 
+# Of one optimizer or another, as the extension calls them too.
+_HYPERPARAMETERS = (
+    *("momentum", "nesterov", "beta_1", "beta_2", "epsilon", "weight_decay"),
+    *("scaled_velocity", "epsilon_hat", "epsilon_in_root"),
+)
+
 
 @lru_cache(maxsize=64)
 def _network(spec: NetSpec, isa: str) -> Any:
@@ -25,7 +31,7 @@ def _network(spec: NetSpec, isa: str) -> Any:
         spec.activations,
         spec.loss,
         spec.loss_parameter or 0.0,
-        spec.reduction == "mean",
+        spec.reduction,
         spec.bias,
         isa,
     )
@@ -37,11 +43,7 @@ class CppTrainer:
     def __init__(self, spec: NetSpec, params: Array, optimizer: Optimizer, isa: str) -> None:
         self._params = params
         o: Any = optimizer
-        hyper = {
-            name: getattr(o, name)
-            for name in ("momentum", "nesterov", "beta_1", "beta_2", "epsilon", "weight_decay")
-            if hasattr(o, name)
-        }
+        hyper = {name: getattr(o, name) for name in _HYPERPARAMETERS if hasattr(o, name)}
         if o.name == "rmsprop":
             hyper["beta_2"] = o.rho
         hyper |= {"clip_norm": o.clip_norm or 0.0, "clip_value": o.clip_value or 0.0}
@@ -69,9 +71,10 @@ class CppTrainer:
         learning_rates: Array | Sequence[float],
         batch_size: int,
         *,
-        l2: float,
+        l2: Sequence[float],
         want_metrics: bool,
         stop: Array,
+        l2_in_loss: bool = False,
     ) -> Report:
         totals, status, row = self._trainer.run(
             self._params,
@@ -83,6 +86,7 @@ class CppTrainer:
             np.asarray(learning_rates, np.float64),
             min(batch_size, len(data)),
             l2,
+            l2_in_loss,
             want_metrics,
             num_threads(),
             stop,

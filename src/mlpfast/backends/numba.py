@@ -23,7 +23,7 @@ from mlpfast.backends.base import (
     Report,
     no_fast_gradient,
 )
-from mlpfast.spec import ACTIVATIONS, FROM_PREACTIVATION, LOSSES, NetSpec, Optimizer
+from mlpfast.spec import ACTIVATIONS, FROM_PREACTIVATION, LOSSES, REDUCTIONS, NetSpec, Optimizer
 from mlpfast.threads import num_threads
 
 # Rows of a block, and of the chunks of a large batch whose gradients are summed on their own.
@@ -76,7 +76,7 @@ class Plan:
     """
 
     table: Array
-    loss: tuple[int, bool, bool, float]
+    loss: tuple[int, bool, int, float]
     units: int
     widest: int
     deltas: int
@@ -106,7 +106,8 @@ def plan_of(spec: NetSpec) -> Plan:
         deltas += _odd(n_out, lanes)
         gradient += (n_in + 1) * padded
     parameter = spec.loss_parameter or 0.0
-    loss = (LOSSES.index(spec.loss), spec.loss_from_logits, spec.reduction == "mean", parameter)
+    reduction = REDUCTIONS.index(spec.reduction)
+    loss = (LOSSES.index(spec.loss), spec.loss_from_logits, reduction, parameter)
     return Plan(table, loss, units, _up(max(spec.sizes[1:]), lanes), deltas, gradient)
 
 
@@ -221,9 +222,10 @@ class NumbaTrainer:
         learning_rates: Array | Sequence[float],
         batch_size: int,
         *,
-        l2: float,
+        l2: Sequence[float],
         want_metrics: bool,
         stop: Array,
+        l2_in_loss: bool = False,
     ) -> Report:
         n, spec = len(data), self.spec
         batch_size = min(batch_size, n)
@@ -234,6 +236,7 @@ class NumbaTrainer:
         room = self._room[1]
         plan = plan_of(spec)
         rates = np.asarray(learning_rates, np.float64)
+        rates = rates.reshape(len(rates), -1)
         history = np.zeros((len(rates), 5))
         constants = self._constants(l2)
         optimizer = self.optimizer
@@ -253,6 +256,7 @@ class NumbaTrainer:
             rates,
             batch_size,
             want_metrics,
+            l2_in_loss and any(l2),
             stop,
             room.mem,
             room.places,
@@ -267,18 +271,21 @@ class NumbaTrainer:
         done, status, self.steps = _run(k.run, room.team, arguments, seconds, stop)
         return Report(history[:done], _STATUS[status])
 
-    def _constants(self, l2: float) -> Array:
-        """Return the numbers that the kernels' updates read, (k.CONSTANTS,) float64."""
+    def _constants(self, l2: Sequence[float]) -> Array:
+        """Return the numbers that the kernels' updates read, float64."""
         o: Any = self.optimizer
         beta_1 = getattr(o, "beta_1", 0.0)
         beta_2 = getattr(o, "beta_2", getattr(o, "rho", 0.0))
-        constants = np.zeros(k.CONSTANTS)
+        constants = np.zeros(k.L2 + len(l2))
         constants[k.MOMENTUM] = getattr(o, "momentum", 0.0)
         constants[k.BETA_1], constants[k.REST_1] = beta_1, 1 - beta_1
         constants[k.BETA_2], constants[k.REST_2] = beta_2, 1 - beta_2
-        constants[k.EPSILON] = getattr(o, "epsilon", 0.0)
+        in_root = getattr(o, "epsilon_in_root", False)
+        constants[k.INNER if in_root else k.EPSILON] = getattr(o, "epsilon", 0.0)
+        constants[k.EPSILON_HAT] = getattr(o, "epsilon_hat", False)
+        constants[k.SCALED_VELOCITY] = getattr(o, "scaled_velocity", False)
         constants[k.DECAY] = getattr(o, "weight_decay", 0.0)
-        constants[k.L2] = l2
+        constants[k.L2 :] = l2
         constants[k.CLIP_NORM], constants[k.CLIP_VALUE] = o.clip_norm or 0.0, o.clip_value or 0.0
         return constants
 
@@ -447,7 +454,7 @@ class NumbaBackend:
 
     def loss_and_grad(self, spec: NetSpec, params: Array, data: Data, grad: Array) -> float:
         n, plan = len(data), plan_of(spec)
-        no_constants, history = np.zeros(k.CONSTANTS), np.zeros((1, 5))
+        no_constants, history = np.zeros(k.L2 + spec.n_layers), np.zeros((1, 5))
         seconds = _seconds(spec, n, n, 1)
         team = _team(seconds, spec, n)
         room = _room(spec, n, team, train=True)
@@ -463,8 +470,9 @@ class NumbaBackend:
             _where_y(data),
             n,
             _NO_ORDERS,
-            np.zeros(1),
+            np.zeros((1, 1)),
             n,
+            False,
             False,
             np.zeros(1, np.uint8),
             room.mem,

@@ -212,15 +212,18 @@ def loss_and_delta(spec: NetSpec, z: Array, a: Array, t: Array) -> tuple[Array, 
     return row_loss, BACKWARD[name](z if name in FROM_PREACTIVATION else a, grad_a)
 
 
-def totals(row_loss: Array, a: Array, t: Array, weight: Array) -> Array:
+def totals(spec: NetSpec, row_loss: Array, a: Array, t: Array, weight: Array) -> Array:
     """Return the five sums of `TOTALS` over the rows of a batch."""
     if a.shape[1] == 1:
         correct = (a[:, 0] > 0.5) == (t[:, 0] > 0.5)
     else:
         correct = a.argmax(axis=1) == t.argmax(axis=1)
     e = (a - t).astype(np.float64)
-    columns = (row_loss, np.ones_like(weight), correct, (e * e).mean(1), np.abs(e).mean(1))
-    return np.array([np.dot(weight.astype(np.float64), c.astype(np.float64)) for c in columns])
+    columns = (np.ones_like(weight), correct, (e * e).mean(1), np.abs(e).mean(1))
+    weight = weight.astype(np.float64)
+    counted = np.ones_like(weight) if spec.reduction == "mean_over_rows" else weight
+    loss = np.dot(weight, row_loss.astype(np.float64))
+    return np.array([loss, *(np.dot(counted, c.astype(np.float64)) for c in columns)])
 
 
 def batch_of(spec: NetSpec, data: Data, rows: Any) -> tuple[Array, Array, Array]:
@@ -242,17 +245,26 @@ def loss_and_grad(
     """Return the `TOTALS` of a batch and the flat gradient of its reduced loss."""
     zs, activations = forward(spec, params, x)
     row_loss, delta = loss_and_delta(spec, zs[-1], activations[-1], t)
-    sums = totals(row_loss, activations[-1], t, weight)
+    sums = totals(spec, row_loss, activations[-1], t, weight)
     scaled = weight * params.dtype.type(scale(spec, sums[1]))
     delta = delta * scaled[:, None]
     return sums, backward(spec, params, x, zs, activations, delta)
 
 
 def scale(spec: NetSpec, weight_sum: float) -> float:
-    """Factor that makes the reduced loss of a summed one; 0 where all weights are 0."""
+    """Factor that makes the reduced loss of a summed one; 0 where all weights are 0.
+
+    `weight_sum` is the second of `TOTALS`.
+    """
     if spec.reduction == "sum":
         return 1.0
     return 1.0 / weight_sum if weight_sum > 0 else 0.0
+
+
+def l2_term(spec: NetSpec, params: Array, l2: Sequence[float]) -> float:
+    """Return ``1/2 sum l2_i sum(W_i^2)`` over the layers."""
+    squares = [float((w.astype(np.float64) ** 2).sum()) for w, _ in spec.unflatten(params)]
+    return 0.5 * sum(factor * square for factor, square in zip(l2, squares, strict=True))
 
 
 # ---------------------------------------------------------------------------- optimizers
@@ -267,6 +279,11 @@ def clip(optimizer: Optimizer, grad: Array) -> None:
         grad *= grad.dtype.type(optimizer.clip_norm / np.maximum(norm, optimizer.clip_norm))
 
 
+def _gain(optimizer: Any, lr: float) -> tuple[float, float]:
+    """Return the factor on what a velocity gathers, and on the step that it makes."""
+    return (-lr, 1.0) if optimizer.scaled_velocity else (1.0, -lr)
+
+
 def update(
     optimizer: Optimizer, step: int, lr: float, w: Array, g: Array, m: Array, v: Array
 ) -> None:
@@ -276,9 +293,10 @@ def update(
         if o.momentum == 0.0:
             w -= lr * g
             return
+        gain, size = _gain(o, lr)
         m *= o.momentum
-        m += g
-        w -= lr * (g + o.momentum * m) if o.nesterov else lr * m
+        m += gain * g
+        w += size * (gain * g + o.momentum * m) if o.nesterov else size * m
     elif o.name in ("adam", "adamw"):
         if o.name == "adamw":
             w *= 1 - lr * o.weight_decay
@@ -288,16 +306,19 @@ def update(
         v += (1 - o.beta_2) * (g * g)
         # The bias corrections of m and v, folded into two scalars.
         root = math.sqrt(1 - o.beta_2**step)
-        w -= (lr * root / (1 - o.beta_1**step)) * (m / (np.sqrt(v) + o.epsilon * root))
+        epsilon = o.epsilon if o.epsilon_hat else o.epsilon * root
+        w -= (lr * root / (1 - o.beta_1**step)) * (m / (np.sqrt(v) + epsilon))
     else:  # rmsprop
         v *= o.rho
         v += (1 - o.rho) * (g * g)
-        u = g / (np.sqrt(v) + o.epsilon)
+        u = g / (np.sqrt(v + o.epsilon) if o.epsilon_in_root else np.sqrt(v) + o.epsilon)
+        gain, size = _gain(o, lr)
+        u *= g.dtype.type(gain)
         if o.momentum:
             m *= o.momentum
             m += u
             u = m
-        w -= lr * u
+        w += size * u
 
 
 # Overflow and NaN are part of the answer, as on the other backends: training looks for them itself.
@@ -314,15 +335,15 @@ class NumpyTrainer:
         self.spec, self.params, self.optimizer = spec, params, optimizer
         self.m, self.v, self.steps = np.zeros_like(params), np.zeros_like(params), 0
 
-    def step(self, x: Array, t: Array, weight: Array, lr: float, l2: float) -> Array:
+    def step(self, x: Array, t: Array, weight: Array, lr: float, l2: Sequence[float]) -> Array:
         """Make one update and return the batch's `TOTALS` (before the update)."""
         sums, grad = loss_and_grad(self.spec, self.params, x, t, weight)
         if not np.isfinite(sums[0]):
             return sums
-        if l2:
-            layers = zip(self.spec.unflatten(grad), self.spec.unflatten(self.params), strict=True)
-            for (dw, _), (w, _) in layers:
-                np.add(dw, l2 * w, out=dw)
+        layers = zip(self.spec.unflatten(grad), self.spec.unflatten(self.params), l2, strict=True)
+        for (dw, _), (w, _), factor in layers:
+            if factor:
+                np.add(dw, factor * w, out=dw)
         clip(self.optimizer, grad)
         self.steps += 1
         update(self.optimizer, self.steps, lr, self.params, grad, self.m, self.v)
@@ -336,19 +357,24 @@ class NumpyTrainer:
         learning_rates: Array | Sequence[float],
         batch_size: int,
         *,
-        l2: float,
+        l2: Sequence[float],
         want_metrics: bool,
         stop: Array,
+        l2_in_loss: bool = False,
     ) -> Report:
         history: list[Array] = []
-        for epoch, lr in enumerate(map(float, learning_rates)):
+        for epoch, rates in enumerate(np.asarray(learning_rates, np.float64)):
             before = self.params.copy(), self.m.copy(), self.v.copy(), self.steps
             sums = np.zeros(5)
             for first in range(0, len(data), batch_size):
                 rows: Any = slice(first, first + batch_size)
                 if orders is not None:
                     rows = orders[epoch, rows]
-                sums += self.step(*batch_of(self.spec, data, rows), lr, l2)
+                lr = float(rates[first // batch_size] if rates.ndim else rates)
+                extra = l2_term(self.spec, self.params, l2) if l2_in_loss else 0.0
+                batch = self.step(*batch_of(self.spec, data, rows), lr, l2)
+                batch[0] += extra * (1.0 if self.spec.reduction == "sum" else batch[1])
+                sums += batch
                 if not np.isfinite(sums[0]):
                     break
                 if stop[0]:
@@ -414,7 +440,7 @@ class NumpyBackend:
             x, t, weight = batch_of(spec, data, rows)
             zs, activations = forward(spec, params, x)
             row_loss = _row_loss(spec, zs[-1], activations[-1], t)
-            result += totals(row_loss, activations[-1], t, weight)
+            result += totals(spec, row_loss, activations[-1], t, weight)
         return result
 
     def trainer(self, spec: NetSpec, params: Array, optimizer: Optimizer) -> NumpyTrainer:

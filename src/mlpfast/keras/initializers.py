@@ -1,0 +1,219 @@
+"""Initial weights by Keras' rules; the numbers come from NumPy's generator."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from mlpfast.backends.base import Array
+from mlpfast.keras._names import snake_case
+from mlpfast.keras._random import generator
+from mlpfast.keras._unsupported import lookup, refuse
+from mlpfast.spec import check_choice, check_real
+
+# Standard deviation of a standard normal that is cut off at 2.
+_TRUNCATED_DEVIATION = 0.87962566103423978
+
+
+class Initializer:
+    """Base of the rules; call one with a shape to get an array."""
+
+    def __call__(self, shape: tuple[int, ...]) -> Array:
+        """Return an array (float32) of this shape."""
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make it again."""
+        return {k: v for k, v in vars(self).items() if not k.startswith("_")}
+
+
+class Constant(Initializer):
+    """One value everywhere."""
+
+    def __init__(self, value: float = 0.0) -> None:
+        self.value = check_real("value", value)
+
+    def __call__(self, shape: tuple[int, ...]) -> Array:
+        return np.full(shape, self.value, np.float32)
+
+
+class Zeros(Constant):
+    """Zeros."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0)
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
+
+
+class Ones(Constant):
+    """Ones."""
+
+    def __init__(self) -> None:
+        super().__init__(1.0)
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
+
+
+class RandomNormal(Initializer):
+    """A normal distribution."""
+
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
+        self.mean, self.stddev, self.seed = mean, stddev, seed
+
+    def __call__(self, shape: tuple[int, ...]) -> Array:
+        return generator(self.seed).normal(self.mean, self.stddev, shape).astype(np.float32)
+
+
+class TruncatedNormal(RandomNormal):
+    """A normal distribution without what is more than two deviations from its mean."""
+
+    def __call__(self, shape: tuple[int, ...]) -> Array:
+        rng = generator(self.seed)
+        values = rng.standard_normal(shape)
+        while (far := np.abs(values) > 2).any():
+            values[far] = rng.standard_normal(int(far.sum()))
+        return (self.mean + self.stddev * values).astype(np.float32)
+
+
+class RandomUniform(Initializer):
+    """A uniform distribution."""
+
+    def __init__(
+        self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None
+    ) -> None:
+        self.minval, self.maxval, self.seed = minval, maxval, seed
+
+    def __call__(self, shape: tuple[int, ...]) -> Array:
+        return generator(self.seed).uniform(self.minval, self.maxval, shape).astype(np.float32)
+
+
+class VarianceScaling(Initializer):
+    """A variance of `scale` over the number of inputs, of outputs, or the mean of both.
+
+    Parameters
+    ----------
+    scale : float > 0
+    mode : {"fan_in", "fan_out", "fan_avg"}
+    distribution : {"truncated_normal", "normal", "untruncated_normal", "uniform"}
+        The first two are the same.
+    seed : int, optional
+    """
+
+    def __init__(
+        self,
+        scale: float = 1.0,
+        mode: str = "fan_in",
+        distribution: str = "truncated_normal",
+        seed: int | None = None,
+    ) -> None:
+        self.scale = check_real("scale", scale, low=0.0, open_low=True)
+        self.mode = check_choice("mode", mode, ("fan_in", "fan_out", "fan_avg"))
+        if distribution == "normal":
+            distribution = "truncated_normal"
+        self.distribution = check_choice(
+            "distribution", distribution, ("truncated_normal", "untruncated_normal", "uniform")
+        )
+        self.seed = seed
+
+    def __call__(self, shape: tuple[int, ...]) -> Array:
+        n_in, n_out = (shape[0], shape[-1])
+        fan = {"fan_in": n_in, "fan_out": n_out, "fan_avg": (n_in + n_out) / 2}[self.mode]
+        variance = self.scale / max(1.0, fan)
+        if self.distribution == "uniform":
+            limit = math.sqrt(3 * variance)
+            return RandomUniform(-limit, limit, self.seed)(shape)
+        deviation = math.sqrt(variance)
+        if self.distribution == "untruncated_normal":
+            return RandomNormal(0.0, deviation, self.seed)(shape)
+        return TruncatedNormal(0.0, deviation / _TRUNCATED_DEVIATION, self.seed)(shape)
+
+
+class _Scaled(VarianceScaling):
+    """Base of the named rules, which have a seed alone."""
+
+    _rule: tuple[float, str, str]
+
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__(*self._rule, seed)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"seed": self.seed}
+
+
+class GlorotUniform(_Scaled):
+    """Uniform of variance 2 / (n_in + n_out) (Glorot and Bengio, 2010)."""
+
+    _rule = (1.0, "fan_avg", "uniform")
+
+
+class GlorotNormal(_Scaled):
+    """Normal, truncated, of variance 2 / (n_in + n_out)."""
+
+    _rule = (1.0, "fan_avg", "truncated_normal")
+
+
+class HeUniform(_Scaled):
+    """Uniform of variance 2 / n_in (He et al., 2015)."""
+
+    _rule = (2.0, "fan_in", "uniform")
+
+
+class HeNormal(_Scaled):
+    """Normal, truncated, of variance 2 / n_in."""
+
+    _rule = (2.0, "fan_in", "truncated_normal")
+
+
+class LecunUniform(_Scaled):
+    """Uniform of variance 1 / n_in (LeCun et al., 1998)."""
+
+    _rule = (1.0, "fan_in", "uniform")
+
+
+class LecunNormal(_Scaled):
+    """Normal, truncated, of variance 1 / n_in."""
+
+    _rule = (1.0, "fan_in", "truncated_normal")
+
+
+CLASSES: dict[str, type[Initializer]] = {
+    kind.__name__: kind
+    for kind in (
+        *(Constant, Zeros, Ones, RandomNormal, TruncatedNormal, RandomUniform, VarianceScaling),
+        *(GlorotUniform, GlorotNormal, HeUniform, HeNormal, LecunUniform, LecunNormal),
+    )
+}
+
+zeros, ones, constant, variance_scaling = Zeros, Ones, Constant, VarianceScaling
+random_normal, random_uniform, truncated_normal = RandomNormal, RandomUniform, TruncatedNormal
+glorot_uniform, glorot_normal = GlorotUniform, GlorotNormal
+he_uniform, he_normal, lecun_uniform, lecun_normal = HeUniform, HeNormal, LecunUniform, LecunNormal
+
+_BY_NAME: dict[str, type[Initializer]] = {
+    **CLASSES,
+    **{snake_case(name): kind for name, kind in CLASSES.items()},
+    "normal": RandomNormal,  # of older versions
+    "uniform": RandomUniform,
+    "zero": Zeros,
+    "one": Ones,
+}
+
+
+def get(identifier: Any) -> Initializer:
+    """Return the initializer that a name, a class or an instance stands for."""
+    if isinstance(identifier, Initializer):
+        return identifier
+    if isinstance(identifier, type) and issubclass(identifier, Initializer):
+        return identifier()
+    if not isinstance(identifier, str) or identifier not in _BY_NAME:
+        refuse(f"initializer {identifier!r}", f"there are {', '.join(CLASSES)}")
+    return _BY_NAME[identifier]()
+
+
+def __getattr__(name: str) -> Any:
+    return lookup(__name__, name, "initializer")
