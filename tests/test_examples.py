@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mlpfast import backends
+
 FOLDER = Path(__file__).resolve().parents[1] / "examples"
 
 
@@ -83,6 +85,28 @@ def test_e6_equals_the_loop_with_the_column():
         W0 -= 0.2 * X.T @ below
     outputs = run("e6_bias_column", "numpy")["outputs"]
     np.testing.assert_allclose(outputs, output[:, 0], rtol=1e-10)
+
+
+def test_e7_the_line_and_xor(backend, monkeypatch):
+    monkeypatch.setenv("MLPFAST_BACKEND", backend)
+    result = load("e7_keras_lesson").main()
+    assert (result["slope"], result["height"]) == pytest.approx((2, -1), abs=1e-5)
+    # Half-way nothing can be told apart; in the end it is about 0.027, 0.970, 0.970, 0.037.
+    assert np.abs(result[1000] - 0.5).max() < 0.2
+    np.testing.assert_allclose(result[10_000], [0.027, 0.970, 0.970, 0.037], rtol=0, atol=0.015)
+
+
+@pytest.mark.slow
+def test_e7_mnist(mnist_dir, monkeypatch):
+    if "cpp" not in backends.available():
+        pytest.skip("the compiled backend is not installed, and others take minutes")
+    monkeypatch.setenv("MLPFAST_DATA", str(mnist_dir))
+    model, history, (loss, accuracy) = load("e7_keras_lesson").mnist(verbose=0)
+    assert [layer.count_params() for layer in model.layers] == [401_920, 5_130]
+    assert model.count_params() == 407_050
+    assert len(history.history["loss"]) == 20
+    assert loss == pytest.approx(0.0315, abs=0.003)
+    assert accuracy == pytest.approx(0.8628, abs=0.01)
 
 
 def test_e8_one_step_by_hand(backend):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlpfast.backends.base import Array
-from mlpfast.plotting.axes import DIVERGING, axes_for
+from mlpfast.plotting.axes import DIVERGING, NEGATIVE, POSITIVE, axes_for
 from mlpfast.spec import check_int, check_real
 from mlpfast.validation import check_finite, check_net, check_x, check_y
 
@@ -140,7 +140,7 @@ def _dot(ax: Any, rows: Array, classes: Array | None, n_out: int) -> None:
 
     color: Any = "white"
     if classes is not None and n_out == 1:
-        color = [colormaps[DIVERGING](float(c)) for c in classes]
+        color = [(POSITIVE if c else NEGATIVE) for c in classes]
     elif classes is not None:
         color = [colormaps["tab10"](int(c) % 10) for c in classes]
     ax.scatter(rows[:, 0], rows[:, 1], c=color, s=45, edgecolors="black", zorder=3)

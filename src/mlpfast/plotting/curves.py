@@ -54,6 +54,7 @@ def plot_history(history: History | Mapping[str, Sequence[float]], ax: Any = Non
     for column, color in (("loss", "C0"), ("val_loss", "C1")):
         lines += _line(ax, columns, column, color, "-")
     ax.set_xlabel("epoch")
+    ax.locator_params(axis="x", integer=True)
     ax.set_ylabel("loss")
     ax.set_ylim(bottom=min(0.0, *columns["loss"]))
     if columns.get("accuracy") or columns.get("val_accuracy"):
