@@ -91,7 +91,11 @@ def as_fast(
             return None
         ratio = rival[1] / best[1]
         other = f"{rival[0]} {figure(rival[1] / scale_of(result))}"
-        return f"{_time(result, best)}, {other}: {ratio:.2f} x as fast", ratio >= times
+        figures = f"{_time(result, best)}, {other}: {ratio:.2f} x as fast"
+        most = rival[1] / result.limit.total
+        if most < times:  # a rival so near to the machine's limit leaves no room for the demand
+            figures += f" ({most:.2f} x at the limit)"
+        return figures, ratio >= times
 
     return judge
 

@@ -344,6 +344,15 @@ def test_floors(ceilings):
     assert f"{sum(met is None for met in found.values())} not measured" in lines
 
 
+def test_a_floor_says_when_the_limit_leaves_no_room_for_it(ceilings):
+    at_most = limit.limit(BY_NAME["S"], ceilings).total
+    results = {"S": made_up("S", ceilings, {"cpp"}, cpp=1.25 * at_most, jax=5 * at_most)}
+    measured = {floor.demand: floor.measured for floor in floors.floors(results)}
+    peer = measured["S: 8 x as fast as the best Python peer"]
+    assert peer is not None
+    assert peer.endswith("4.00 x as fast (5.00 x at the limit)")
+
+
 def test_only_what_was_measured_decides_the_exit_code(ceilings):
     results = {"X:float32": made_up("X:float32", ceilings, {"cpp"}, cpp=0.1e-6)}
     assert floors.check_status(floors.floors(results)) == 0

@@ -161,7 +161,9 @@ def test_options_shape_the_net(learn, options, activations, layers):
 
 def test_options_shape_the_training(learn):
     options = "--optimizer sgd --lr 0.2 --momentum 0.9 --epochs 4 --batch-size 50 --dtype float64"
+    options += " --dropout 0.1"
     result = learn("digits", *options.split(), "--seed", 3, "--validation-share", 0.5)
+    assert result["dropout"] == [0.0, 0.1]
     assert result["optimizer"] == "sgd"
     assert result["learning_rate"] == 0.2
     assert result["epochs"] == 4

@@ -328,3 +328,10 @@ def test_wrong_labels_and_nets():
         mlpfast.explain_step("net", [1, 2], 0)
     with pytest.raises(ValueError, match="'step' has no gradient"):
         mlpfast.explain_step(mlpfast.MLP([2, 1], output_activation="step"), [1, 2], 0)
+
+
+def test_dropout_is_left_out():
+    net = mlpfast.MLP([2, 3, 1], "tanh", dropout=0.5, dtype="float64", random_state=0)
+    step = mlpfast.explain_step(net, [1, 2], 1)
+    np.testing.assert_allclose(step.gradient, net.loss_and_grad([[1, 2]], [1])[1], rtol=1e-12)
+    assert step.output == pytest.approx(net.predict([1.0, 2.0]), rel=1e-12)

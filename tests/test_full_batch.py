@@ -1,5 +1,9 @@
 """A batch that every step has: what a plan keeps of it must never outlive the run it belongs to."""
 
+import subprocess
+import sys
+import textwrap
+
 import numpy as np
 import pytest
 
@@ -110,3 +114,27 @@ def test_divergence_of_a_large_net(backend, rng):
     one_by_one(again, x, y, epochs=good, **options)
     np.testing.assert_array_equal(net.params, again.params)
     assert np.isfinite(net.params).all()
+
+
+# More threads than cores, so that one is late to hear the answer to the last batch.
+LATE = """
+    import sys
+    import numpy as np
+    import mlpfast
+
+    mlpfast.set_num_threads(4)
+    rng = np.random.default_rng(0)
+    x, y = 1e4 * rng.standard_normal((2, 300, 150)).astype(np.float32)
+    for _ in range(300):
+        net = mlpfast.MLP([150, 150], random_state=0, backend=sys.argv[1])
+        net.fit(x, y, epochs=5, batch_size=300, optimizer=mlpfast.SGD(3e38), on_nonfinite="stop")
+        assert np.isfinite(net.params).all()
+"""
+
+
+def test_no_thread_waits_for_one_that_has_left(backend):
+    """The weights diverge in an epoch's last update: one thread sees it before the others."""
+    if "cpp" not in backend:
+        pytest.skip("only the compiled trainer has threads that wait for each other")
+    command = [sys.executable, "-c", textwrap.dedent(LATE), backend]
+    subprocess.run(command, check=True, timeout=120)

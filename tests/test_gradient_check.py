@@ -183,3 +183,8 @@ def test_a_step_activation_has_no_gradient():
     net = mlpfast.MLP([2, 1], output_activation="step")
     with pytest.raises(ValueError, match="'step' has no gradient"):
         mlpfast.check_gradients(net, np.ones((1, 2)), [1])
+
+
+def test_dropout_is_left_out():
+    net, X, Y = problem([3, 4, 2], dropout=0.5)
+    assert mlpfast.check_gradients(net, X, Y).passed

@@ -66,6 +66,7 @@ def test_every_optimizer_loss_schedule_and_activation_is_compared():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Keras' own
 @pytest.mark.parametrize("name", LIVE)
 def test_beside_keras(name):
     keras = _keras()

@@ -57,6 +57,23 @@ def test_few_outputs_of_a_large_net_learn_as_in_numpy(backend, n_out):
     np.testing.assert_allclose(grads[0], grads[1], rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("n_out", [1, 2, 3])
+def test_padding_beside_few_outputs_stays_what_it_was(backend, dtype, n_out):
+    """An exponential of its own results, step after step, would be infinite after the fourth."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(64, 300)), rng.random((64, n_out))
+    params = []
+    for engine in (backend, "numpy"):
+        net = mlpfast.MLP(
+            [300, 128, n_out], "tanh", "exp", random_state=0, dtype=dtype, backend=engine
+        )
+        net.params *= 0.1
+        net.fit(x, y, epochs=4, batch_size=32, optimizer=mlpfast.SGD(0.01), shuffle=False)
+        params.append(net.params)
+    rtol = 1e-3 if dtype == "float32" else 1e-8
+    np.testing.assert_allclose(params[0], params[1], rtol=rtol, atol=1e-4 * rtol)
+
+
 def test_other_inputs_go_the_same_ways(backend, restore_threads):
     """Rows of another dtype are copied first, by whichever thread."""
     net = mlpfast.MLP([300, 520, 410, 10], "relu", dtype="float32", random_state=0, backend=backend)

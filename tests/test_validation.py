@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import mlpfast
+from mlpfast.validation import check_data
 
 N, N_IN, N_OUT = 7, 4, 3
 
@@ -407,6 +408,19 @@ def test_odd_arrays_give_the_right_answer(backend, form, dtype):
     twin.fit(x, y, sample_weight=weight, **arguments)
     np.testing.assert_allclose(net.params, twin.params, **close)
     np.testing.assert_array_equal(np.asarray(odd_x), keep)  # the user's data is left alone
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_compiled_code_gets_aligned_arrays(dtype):
+    """Elsewhere a vectorized loop may fault, even where single elements may lie anywhere."""
+    spec = make_net("numpy", dtype=dtype).spec
+    weight = np.ones(N, dtype)
+    data = check_data(
+        spec, misaligned(X.astype(dtype)), misaligned(Y.astype(dtype)), misaligned(weight)
+    )
+    for array, want in (data.x, X), (data.y, Y), (data.sample_weight, weight):
+        assert array.flags.aligned
+        np.testing.assert_array_equal(array, want.astype(dtype))
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int64", "uint16", "bool", "float16"])

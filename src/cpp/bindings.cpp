@@ -65,7 +65,7 @@ std::shared_ptr<Network<T>> make_network(std::vector<ptrdiff_t> sizes,
                                          const std::vector<std::string>& activations,
                                          const std::string& loss, double loss_parameter,
                                          const std::string& reduction, bool bias,
-                                         const std::string& isa) {
+                                         std::vector<double> dropout, const std::string& isa) {
   NetSpec spec;
   spec.sizes = std::move(sizes);
   for (const std::string& name : activations)
@@ -74,10 +74,12 @@ std::shared_ptr<Network<T>> make_network(std::vector<ptrdiff_t> sizes,
   spec.loss_parameter = loss_parameter;
   spec.reduction = find_name<Reduction>(kReductionNames, reduction);
   spec.bias = bias;
+  spec.dropout = std::move(dropout);
   return std::make_shared<Network<T>>(spec, kernels_of<T>(choose_kernels(isa)));
 }
 
-// Rows of float32, float64 or uint8, each contiguous, any distance apart.
+// Rows of float32, float64 or uint8, each contiguous, any
+// distance apart.
 template <class T>
 Data<T> rows_of(const py::array& x, double scale) {
   Data<T> data;
@@ -104,7 +106,9 @@ Data<T> data_of(const py::array& x, const py::array& y, const MaybeIn<T>& weight
   else if (py::isinstance<In<T>>(y))
     data.y = static_cast<const T*>(y.data());
   else
-    throw py::type_error("y must be targets of the net's dtype or int64 labels");
+    throw py::type_error(
+        "y must be targets of the net's dtype or int64 "
+        "labels");
   data.weight = weight ? weight->data() : nullptr;
   return data;
 }
@@ -118,7 +122,8 @@ py::array_t<double> to_array(const std::vector<Totals>& totals) {
   return result;
 }
 
-// Lets Python run its signal handlers; an exception of theirs ends the run and is raised after it.
+// Lets Python run its signal handlers; an exception of
+// theirs ends the run and is raised after it.
 struct SignalCheck {
   bool raised = false;
   bool operator()() {
@@ -135,7 +140,8 @@ py::tuple run_trainer(Trainer<T>& trainer, In<T>& params, const py::array& x, co
                       const MaybeIn<T>& weight, double scale, const MaybeIn<int64_t>& orders,
                       const In<double>& learning_rates, ptrdiff_t batch_size,
                       std::vector<double> l2, bool l2_in_loss, bool want_metrics, int threads,
-                      const In<uint8_t>& stop, bool check_signals) {
+                      const In<uint8_t>& stop, const MaybeIn<uint64_t>& dropout_keys,
+                      bool check_signals) {
   RunArgs<T> args;
   args.data = data_of<T>(x, y, weight, scale);
   args.orders = orders ? orders->data() : nullptr;
@@ -148,6 +154,7 @@ py::tuple run_trainer(Trainer<T>& trainer, In<T>& params, const py::array& x, co
   args.want_metrics = want_metrics;
   args.threads = threads;
   args.poll.stop = stop.data();
+  args.dropout_keys = dropout_keys ? dropout_keys->data() : nullptr;
   SignalCheck signals;
   if (check_signals) args.poll.check = [&signals] { return signals(); };
   T* flat = params.mutable_data();
@@ -171,7 +178,7 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
 
   py::class_<Net, std::shared_ptr<Net>>(m, ("Network" + suffix).c_str())
       .def(py::init(&make_network<T>), "sizes"_a, "activations"_a, "loss"_a, "loss_parameter"_a,
-           "reduction"_a, "bias"_a, "isa"_a)
+           "reduction"_a, "bias"_a, "dropout"_a, "isa"_a)
       .def(
           "fast_predict",
           [](std::shared_ptr<Net> net, In<T> params) {
@@ -257,7 +264,7 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
       .def("run", &run_trainer<T>, "params"_a.noconvert(), "x"_a.noconvert(), "y"_a.noconvert(),
            "weight"_a.noconvert(), "scale"_a, "orders"_a.noconvert(),
            "learning_rates"_a.noconvert(), "batch_size"_a, "l2"_a, "l2_in_loss"_a, "want_metrics"_a,
-           "threads"_a, "stop"_a.noconvert(), "check_signals"_a)
+           "threads"_a, "stop"_a.noconvert(), "dropout_keys"_a.noconvert(), "check_signals"_a)
       .def_property_readonly("steps", &Trainer<T>::steps)
       .def(
           "get_moments",

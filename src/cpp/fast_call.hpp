@@ -4,6 +4,8 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <new>
+
 namespace mlpfast {
 
 using ArrayProxy = pybind11::detail::PyArray_Proxy;
@@ -58,6 +60,8 @@ class FastCall {
     } catch (pybind11::error_already_set& error) {
       error.restore();
       return nullptr;
+    } catch (const std::bad_alloc&) {
+      return PyErr_NoMemory();
     } catch (const std::exception& error) {
       PyErr_SetString(PyExc_RuntimeError, error.what());
       return nullptr;

@@ -56,6 +56,7 @@ class FastGradient {
     T* to = reinterpret_cast<T*>(pybind11::detail::array_proxy(result.ptr())->data);
 
     if (busy_.test_and_set(std::memory_order_acquire)) return not_implemented();
+    const Release release{busy_};
     if (!plan_ || !plan_->fits(n)) plan_ = std::make_unique<TinyPlan<T>>(*net_, n, nullptr);
     Data<T> data;
     data.x = x->data;
@@ -65,7 +66,6 @@ class FastGradient {
     data.n = n;
     Totals totals;
     const bool done = plan_->gradient(data, static_cast<const T*>(params_.data()), to, totals);
-    busy_.clear(std::memory_order_release);
     if (!done) return not_implemented();
     const double loss =
         net_->spec.reduction == Reduction::sum ? totals.loss : totals.loss / totals.weight;
@@ -73,6 +73,12 @@ class FastGradient {
   }
 
  private:
+  // Lets the next caller in, also where there was no memory for a plan.
+  struct Release {
+    std::atomic_flag& flag;
+    ~Release() { flag.clear(std::memory_order_release); }
+  };
+
   std::shared_ptr<const Network<T>> net_;
   pybind11::array params_;
   T least_ = std::numeric_limits<T>::lowest(), most_ = std::numeric_limits<T>::max();

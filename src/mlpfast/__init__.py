@@ -1,5 +1,8 @@
 """mlpfast: train and run multilayer perceptrons on a CPU, fast."""
 
+from importlib import import_module as _import_module
+from typing import Any as _Any
+
 from mlpfast import datasets, kernels, plotting
 from mlpfast._version import __version__
 from mlpfast.backends import BackendError, FallbackWarning
@@ -53,3 +56,12 @@ __all__ = [
     "set_num_threads",
     "show_config",
 ]
+
+_FACES = ("keras",)
+
+
+def __getattr__(name: str) -> _Any:
+    """Import a face when it is first asked for: ``mlpfast.keras``."""
+    if name in _FACES:
+        return _import_module(f"mlpfast.{name}")
+    raise AttributeError(f"module 'mlpfast' has no attribute {name!r}")

@@ -32,6 +32,7 @@ class Network32:
         loss_parameter: typing.SupportsFloat | typing.SupportsIndex,
         reduction: str,
         bias: bool,
+        dropout: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
         isa: str,
     ) -> None: ...
     def evaluate(
@@ -100,6 +101,7 @@ class Trainer32:
         want_metrics: bool,
         threads: typing.SupportsInt | typing.SupportsIndex,
         stop: numpy.typing.NDArray[numpy.uint8],
+        dropout_keys: numpy.typing.NDArray[numpy.uint64] | None,
         check_signals: bool,
     ) -> tuple: ...
     def set_moments(
@@ -120,6 +122,7 @@ class Network64:
         loss_parameter: typing.SupportsFloat | typing.SupportsIndex,
         reduction: str,
         bias: bool,
+        dropout: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
         isa: str,
     ) -> None: ...
     def evaluate(
@@ -188,6 +191,7 @@ class Trainer64:
         want_metrics: bool,
         threads: typing.SupportsInt | typing.SupportsIndex,
         stop: numpy.typing.NDArray[numpy.uint8],
+        dropout_keys: numpy.typing.NDArray[numpy.uint64] | None,
         check_signals: bool,
     ) -> tuple: ...
     def set_moments(

@@ -200,6 +200,8 @@ def explain_step(net: MLP, x: Any, y: Any, lr: float = 0.01) -> StepExplanation:
 
     Notes
     -----
+    Dropout is left out, as in `MLP.loss_and_grad`.
+
     Some books call -dL/dz the delta and add ``lr * delta * input``: the same step, with the sign of
     delta turned.
 

@@ -142,7 +142,7 @@ def check_gradients(
 
     All is done in float64, in which alone differences are exact enough, on a copy of the net: same
     layers, backend and loss, the parameters widened if the net is float32. So the check is of the
-    formulas and of the backend's double-precision code.
+    formulas and of the backend's double-precision code. Dropout is left out.
 
     Parameters
     ----------

@@ -19,7 +19,8 @@ class History:
     history : dict of str to list of float
         A list with one entry an epoch: "loss", the metrics, and with validation data "val_loss"
         and so on. "loss" is the mean over the epoch of the loss before each update (without the
-        l2 term); for ``reduction="sum"`` the sum.
+        l2 term); for ``reduction="sum"`` the sum. With dropout, loss and metrics are those of
+        the thinned nets that were trained, so that a validation loss may well be lower.
     epoch : list of int
         Numbers of the epochs, counted from 0.
     stop_reason : str

@@ -53,10 +53,16 @@ class MLP:
         the weighted sum divided by the number of rows, and other figures are not weighted (Keras).
     dtype : {"float32", "float64"}
     bias : bool, default True
+    dropout : float or list of float in [0, 1), default 0
+        Share of the hidden layers' outputs, one for all or one each, that each step of `fit`
+        sets to 0, drawn anew for every row; the others are divided by one minus it. Nothing is
+        dropped elsewhere.
+    input_dropout : float in [0, 1), default 0
+        The same for the inputs.
     init : str or (weights, biases), default "glorot_uniform"
         Also "he_normal", "lecun_normal", "sklearn".
     random_state : None, int, numpy.random.Generator or RandomState
-        Source of the initial weights and of the row order in `fit`.
+        Source of the initial weights, and in `fit` of the row order and of what is dropped.
     backend : str, optional
         "cpp", "numba" or "numpy", also "cpp:avx2" and the like; None takes the fastest there is.
 
@@ -89,12 +95,22 @@ class MLP:
         reduction: str = "mean",
         dtype: Any = "float32",
         bias: bool = True,
+        dropout: float | Sequence[float] = 0.0,
+        input_dropout: float = 0.0,
         init: Any = "glorot_uniform",
         random_state: Any = None,
         backend: str | None = None,
     ) -> None:
         spec = NetSpec.create(
-            layer_sizes, activation, output_activation, loss, reduction, dtype, bias
+            layer_sizes,
+            activation,
+            output_activation,
+            loss,
+            reduction,
+            dtype,
+            bias,
+            dropout,
+            input_dropout,
         )
         self._setup(spec, backend)
         self._rng = random_source(random_state, init)
@@ -339,6 +355,10 @@ class MLP:
         shuffle : bool, default True
             Draw a new row order each epoch. With one batch an epoch the order is left alone.
         sample_weight : (n,) array, optional
+            None negative, not all 0. The losses of a batch are multiplied by them, added up and
+            divided by the sum of the batch's weights (unless the reduction is "sum"), as if a
+            row of weight 2 came twice. A batch without weight has the gradient 0, which is a step
+            nonetheless: of momentum, weight decay and l2.
         validation_data : (X, Y) or (X, Y, sample_weight), optional
             Judged after each epoch.
         metrics : names out of "accuracy", "mse", "mae"
@@ -484,7 +504,10 @@ class MLP:
         for i, (part, name) in enumerate(zip(spec.layers(), spec.activations, strict=True)):
             n_in, n_out = part.shape
             count = (n_in + spec.bias) * n_out
-            lines.append(f"  {i}: {n_in:>5} -> {n_out:<5} {name:<10} {count:>12,} parameters")
+            drops = f", dropout {spec.dropout[i]:g} before" if any(spec.dropout[i : i + 1]) else ""
+            lines.append(
+                f"  {i}: {n_in:>5} -> {n_out:<5} {name:<10} {count:>12,} parameters{drops}"
+            )
         lines.append(f"  {spec.n_params:,} parameters in all")
         return "\n".join(lines)
 

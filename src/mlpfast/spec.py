@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property
 from typing import Any, NamedTuple, TypeAlias
 
@@ -204,6 +204,9 @@ class NetSpec:
     loss_parameter : float, optional
         The delta of "huber", the quantile of "quantile"; None stands for the default of `Huber`
         and `Quantile`. Other losses have none.
+    dropout : tuple of float in [0, 1)
+        Shares of the inputs of every layer that training drops: of the net's inputs first, then
+        of each hidden layer's outputs. Empty for none.
     """
 
     sizes: tuple[int, ...]
@@ -213,6 +216,7 @@ class NetSpec:
     dtype: str = "float32"
     bias: bool = True
     loss_parameter: float | None = None
+    dropout: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.sizes) < 2:
@@ -235,6 +239,7 @@ class NetSpec:
         check_choice("dtype", self.dtype, ("float32", "float64"))
         if not isinstance(self.bias, bool):
             raise TypeError(f"bias must be True or False, got {self.bias!r}")
+        self._set_dropout()
         required = REQUIRED_OUTPUT.get(self.loss)
         if required and self.activations[-1] != required:
             raise ValueError(
@@ -253,6 +258,16 @@ class NetSpec:
                 f"loss={self.loss!r}"
             )
 
+    def _set_dropout(self) -> None:
+        if not isinstance(self.dropout, tuple) or len(self.dropout) not in (0, self.n_layers):
+            raise ValueError(
+                f"dropout must be empty or a tuple of one rate a layer ({self.n_layers}), got "
+                f"{self.dropout!r}"
+            )
+        rates = tuple(_check_rate("dropout", rate) for rate in self.dropout)
+        # One way to say that nothing is dropped.
+        object.__setattr__(self, "dropout", rates if any(rates) else ())
+
     @classmethod
     def create(
         cls,
@@ -263,8 +278,13 @@ class NetSpec:
         reduction: str = "mean",
         dtype: Any = "float32",
         bias: bool = True,
+        dropout: float | Sequence[float] = 0.0,
+        input_dropout: float = 0.0,
     ) -> NetSpec:
-        """Make a spec from what a user writes: one activation for all hidden layers or a list."""
+        """Make a spec from what a user writes.
+
+        Activation and dropout are one for all hidden layers or a list.
+        """
         if isinstance(layer_sizes, str) or not isinstance(layer_sizes, Sequence | np.ndarray):
             raise TypeError(
                 f"layer_sizes must be a list of integers, got {type(layer_sizes).__name__}"
@@ -286,7 +306,14 @@ class NetSpec:
             dtype_name = dtype
         name, parameter = split_loss(loss)
         return cls(
-            sizes, (*hidden, output_activation), name, reduction, dtype_name, bias, parameter
+            sizes,
+            (*hidden, output_activation),
+            name,
+            reduction,
+            dtype_name,
+            bias,
+            parameter,
+            _rates(sizes, dropout, input_dropout),
         )
 
     @property
@@ -319,6 +346,11 @@ class NetSpec:
         """The loss as a person reads it, with its parameter."""
         return self.loss if self.loss_parameter is None else f"{self.loss}({self.loss_parameter:g})"
 
+    @cached_property
+    def without_dropout(self) -> NetSpec:
+        """The net as it predicts."""
+        return replace(self, dropout=()) if self.dropout else self
+
     @property
     def trainable(self) -> bool:
         """Whether every activation has a derivative."""
@@ -338,6 +370,27 @@ class NetSpec:
         return [
             (flat[s.w].reshape(s.shape), flat[s.b] if self.bias else None) for s in self.layers()
         ]
+
+
+def _check_rate(name: str, value: object) -> float:
+    return check_real(name, value, low=0.0, high=1.0, open_high=True)
+
+
+def _rates(
+    sizes: Sequence[int], dropout: float | Sequence[float], input_dropout: float
+) -> tuple[float, ...]:
+    """Return the rate of each layer's inputs."""
+    n_hidden = max(len(sizes) - 2, 0)
+    first = _check_rate("input_dropout", input_dropout)
+    if isinstance(dropout, Sequence | np.ndarray) and not isinstance(dropout, str):
+        if len(dropout) != n_hidden:
+            raise ValueError(
+                f"dropout must be one rate or one a hidden layer ({n_hidden}), got {len(dropout)}"
+            )
+        rates = [_check_rate(f"dropout[{i}]", rate) for i, rate in enumerate(dropout)]
+    else:
+        rates = [_check_rate("dropout", dropout)] * n_hidden
+    return (first, *rates) if len(sizes) > 1 else ()
 
 
 _SWITCHES = ("nesterov", "scaled_velocity", "epsilon_hat", "epsilon_in_root")

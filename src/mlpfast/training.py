@@ -130,15 +130,17 @@ def fit(
             while history.n_epochs < epochs and history.stop_reason == "finished" and not stop[0]:
                 first = history.n_epochs
                 count = min(block, epochs - first)
+                orders, keys = _draw(net, count, n if shuffled else 0)
                 report = trainer.run(
                     data,
-                    _orders(net._rng, count, n) if shuffled else None,
+                    orders,
                     _rates(optimizer, first, count, trainer.steps, -(-n // batch_size)),
                     batch_size,
                     l2=factors,
                     want_metrics=bool(metrics),
                     stop=stop,
                     l2_in_loss=shown,
+                    dropout_keys=keys,
                 )
                 _take_in(net, data, history, report, metrics, on_nonfinite)
                 if not one_by_one or report.status != "ok":
@@ -176,6 +178,23 @@ def _rates(optimizer: Optimizer, first: int, count: int, step: int, steps: int) 
         rates = [optimizer.learning_rate_at(step + i) for i in range(count * steps)]
         return np.array(rates).reshape(count, steps)
     return np.array([optimizer.learning_rate_at(first + i) for i in range(count)])
+
+
+def _draw(net: MLP, epochs: int, n: int) -> tuple[Array | None, Array | None]:
+    """Return row orders of n rows, if any, and keys for dropout, if there is any."""
+    rng: Any = net._rng
+    if not net.spec.dropout:
+        return (_orders(rng, epochs, n) if n else None), None
+    if not n:
+        return None, _keys(rng, epochs)
+    # In turns, so that it does not matter how many epochs are drawn at once.
+    pairs = [(_orders(rng, 1, n), _keys(rng, 1)) for _ in range(epochs)]
+    orders, keys = zip(*pairs, strict=True)
+    return np.concatenate(orders), np.concatenate(keys)
+
+
+def _keys(rng: Any, epochs: int) -> Array:
+    return np.frombuffer(rng.bytes(8 * epochs), "<u8").astype(np.uint64)
 
 
 def _orders(rng: Any, epochs: int, n: int) -> Array:

@@ -61,12 +61,13 @@ def check_finite(name: str, value: Array) -> None:
 
 
 def as_finite(name: str, value: Array, dtype: Any) -> Array:
-    """Return `value` C-contiguous in `dtype`, every entry finite in it."""
+    """Return `value` C-contiguous and aligned in `dtype`, every entry finite in it."""
     check_finite(name, value)
-    if value.dtype == dtype and value.flags.c_contiguous:
+    flags = value.flags
+    if value.dtype == dtype and flags.c_contiguous and flags.aligned:
         return value
     with np.errstate(over="ignore"):
-        converted = np.ascontiguousarray(value, dtype=dtype)
+        converted = np.array(value, dtype, order="C")
     if not np.isfinite(converted).all():
         raise ValueError(f"{name} holds values too large for {converted.dtype}")
     return converted

@@ -52,6 +52,13 @@ Layout::Layout(const NetSpec& spec, ptrdiff_t lanes, ptrdiff_t tile, ptrdiff_t p
     layer.activation = spec.activations[l];
     layer.keeps_z = layer.activation == Activation::silu || layer.activation == Activation::gelu ||
                     (l + 2 == spec.sizes.size() && loss_from_logits);
+    layer.drops = l + 2 < spec.sizes.size() && spec.dropout_of_input(l + 1) > 0;
+    // Of these the sign of an output is enough, and of what is dropped there is no gradient.
+    const bool by_sign = layer.activation == Activation::identity ||
+                         layer.activation == Activation::relu ||
+                         layer.activation == Activation::leaky_relu;
+    layer.keeps_undropped = layer.drops && !layer.keeps_z && !by_sign;
+    layer.keeps_z = layer.keeps_z || layer.keeps_undropped;
     layers.push_back(layer);
   }
 }

@@ -26,6 +26,9 @@ struct Layer {
   std::vector<Panel> strips;     // over the inputs, for the transposed copy
   Activation activation;
   bool keeps_z;  // the backward pass or the loss needs the pre-activation
+  // In training some outputs are dropped; the derivative is then had from what stood there before,
+  // which is kept in place of the pre-activation.
+  bool drops = false, keeps_undropped = false;
 };
 
 struct Layout {

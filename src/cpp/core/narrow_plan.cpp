@@ -93,7 +93,7 @@ NarrowPlan<T>::NarrowPlan(const Network<T>& net, ptrdiff_t rows, int threads, bo
   const ptrdiff_t gradients = arena.reserve_array<T>(groups * layout.packed_size);
   arena.commit();
   for (const auto& o : offsets) {
-    Block block{arena.at<const T*>(o[0]), arena.at<T>(o[1]), arena.at<T>(o[2]), {}};
+    Block block{arena.at<const T*>(o[0]), arena.at<T>(o[1]), arena.at<T>(o[2]), {}, {}};
     for (size_t i = 3; i < o.size(); i += 4)
       block.layers.push_back({arena.at<T>(o[i]), arena.at<T>(o[i + 1]), arena.at<T>(o[i + 2]),
                               o[i + 3] < 0 ? nullptr : arena.at<T>(o[i + 3])});
@@ -190,7 +190,7 @@ typename NarrowPlan<T>::Rows NarrowPlan<T>::place_of(ptrdiff_t group, ptrdiff_t 
 template <class T>
 void NarrowPlan<T>::run_group(const Team& team, const Step<T>& step, ptrdiff_t group,
                               ptrdiff_t groups, T scale) {
-  const Block& block = blocks_[size_t(team.index)];
+  Block& block = blocks_[size_t(team.index)];
   T* gradient = this->gradients_ + group * this->net_.layout.packed_size;
   // Groups and blocks begin at multiples of row_step_, and blocks are as even as can be.
   const ptrdiff_t n = step.batch.rows;
@@ -208,6 +208,10 @@ void NarrowPlan<T>::run_group(const Team& team, const Step<T>& step, ptrdiff_t g
       const ptrdiff_t bad = gather(step.batch, rows, in, block);
       if (result.bad_row < 0) result.bad_row = bad;
     }
+    block.dropping = step.dropping;
+    block.dropping.first_row = rows.begin;
+    if (this->net_.drops_inputs())
+      drop(0, in.x, in.x, this->net_.spec.sizes.front(), padded(rows.size()), block);
     forward(step.state.w, in, rows.size(), block);
     result.totals.add(loss(step, in, rows.size(), scale, block));
     backward(step.state.w, in, {padded(rows.size()), b == 0, b + 1 == count}, gradient, block);
@@ -263,6 +267,18 @@ ptrdiff_t NarrowPlan<T>::gather(const Batch<T>& batch, Range rows, const Rows& t
 }
 
 template <class T>
+void NarrowPlan<T>::drop(size_t l, const T* from, T* to, ptrdiff_t units, ptrdiff_t rows,
+                         const Block& block) const {
+  Dropout<T> d = this->net_.dropout_of_input(l, block.dropping);
+  d.from = from;
+  d.to = to;
+  d.rows = rows;
+  d.cols = units;
+  d.ld = ld_;
+  this->net_.kernels.unit_drop(d);
+}
+
+template <class T>
 void NarrowPlan<T>::forward(const T* w, const Rows& in, ptrdiff_t rows, const Block& block) const {
   const Network<T>& net = this->net_;
   const T* input = in.x;
@@ -284,15 +300,17 @@ void NarrowPlan<T>::forward(const T* w, const Rows& in, ptrdiff_t rows, const Bl
       p.inputs = layer.n_in;
       net.kernels.unit_product(p);
     }
+    T* const outputs = layer.keeps_undropped ? buffers.z : buffers.a;
     // With this loss, the softmax of the last layer is left to it.
     const bool last = l + 1 == net.depth();
     if (net.whole_rows(l)) {
       if (!last || !net.layout.loss_from_logits)
-        net.kernels.unit_softmax(buffers.z, buffers.a, rows, layer.n_out, ld_);
+        net.kernels.unit_softmax(buffers.z, outputs, rows, layer.n_out, ld_);
     } else if (layer.activation != Activation::identity) {
-      net.kernels.activate[int(layer.activation)](buffers.z, buffers.a, layer.n_out, padded(rows),
+      net.kernels.activate[int(layer.activation)](buffers.z, outputs, layer.n_out, padded(rows),
                                                   ld_);
     }
+    if (layer.drops) drop(l + 1, outputs, buffers.a, layer.n_out, padded(rows), block);
     input = buffers.a;
   }
 }
@@ -350,16 +368,17 @@ void NarrowPlan<T>::derive(size_t l, Place place, T* gradient, const Block& bloc
   const Network<T>& net = this->net_;
   const Layer& layer = net.layout.layers[l];
   const auto& buffers = block.layers[l];
+  const T* kept = layer.keeps_z ? buffers.z : buffers.a;
+  if (layer.drops) drop(l + 1, buffers.d, buffers.d, layer.n_out, place.rows, block);
   Activation activation = layer.activation;
   if (l + 1 == net.depth() && net.layout.loss_from_logits) activation = Activation::identity;
   if (activation == Activation::softmax) {
-    net.kernels.unit_softmax_derive(buffers.a, buffers.d, place.rows, layer.n_out, ld_);
+    net.kernels.unit_softmax_derive(kept, buffers.d, place.rows, layer.n_out, ld_);
     activation = Activation::identity;
   }
   if (activation == Activation::identity && !net.spec.bias) return;
-  net.kernels.unit_derive[int(activation)](layer.keeps_z ? buffers.z : buffers.a, buffers.d,
-                                           layer.n_out, place.rows, ld_, gradient + layer.packed_b,
-                                           !place.first);
+  net.kernels.unit_derive[int(activation)](kept, buffers.d, layer.n_out, place.rows, ld_,
+                                           gradient + layer.packed_b, !place.first);
 }
 
 // The gradient by the outputs of layer l - 1 from the deltas of layer l.

@@ -35,6 +35,7 @@ class NarrowPlan final : public Plan<T> {
     T* read;         // rows of x that had to be converted (rows, ld_input)
     T* by_row;       // deltas of one layer (rows, n_out padded)
     std::vector<Buffers> layers;
+    Dropping dropping;
   };
   // What is read of a block of rows.
   struct Rows {
@@ -65,6 +66,9 @@ class NarrowPlan final : public Plan<T> {
   void derive(size_t l, Place place, T* gradient, const Block& block) const;
   void propagate(size_t l, const T* w, ptrdiff_t rows, const Block& block) const;
   void layer_gradient(size_t l, const Rows& in, Place place, T* gradient, const Block& block) const;
+  // Drops inputs of layer l, `units` of them in each row.
+  void drop(size_t l, const T* from, T* to, ptrdiff_t units, ptrdiff_t rows,
+            const Block& block) const;
   Range update_share(const Team& team) const;
   void combine_own(Range groups, ptrdiff_t done) const;
   void combine_rest(ptrdiff_t groups, int team_size, Range range) const;

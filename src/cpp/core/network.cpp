@@ -6,8 +6,9 @@
 namespace mlpfast {
 namespace {
 
-// Half of a second-level cache, as most cores have it.
-constexpr ptrdiff_t kCachedBytes = 1048576;
+// A large second-level cache. Where it is smaller the third keeps up, as a product uses each
+// element that it fetches 64 times; smaller parts would have weights transposed more often.
+constexpr ptrdiff_t kCachedBytes = 2097152;
 
 }  // namespace
 
@@ -120,6 +121,9 @@ ptrdiff_t Network<T>::gather_inputs(const Batch<T>& batch, Range rows, ptrdiff_t
   g.ld = ws.x_places.ld;
   g.block = ws.x_places.block;
   const ptrdiff_t bad = kernels.gather[int(batch.data->x_type)](g);
+  if (drops_inputs())
+    drop(0, ws.x, ws.x, ws.x_places, {rows.begin - base, rows.end - base},
+         {0, round_up(spec.sizes.front(), kernels.lanes)}, ws.dropping);
   return bad < 0 ? bad : batch.row(rows.begin + bad);
 }
 
@@ -156,11 +160,41 @@ void for_each_piece(const Places& places, Range rows, const Panel& panel, F f) {
 }  // namespace
 
 template <class T>
+Dropout<T> Network<T>::dropout_of_input(size_t l, const Dropping& dropping) const {
+  const double rate = spec.dropout[l];
+  Dropout<T> d{};
+  d.key = {{dropping.step[0], dropping.step[1]}, uint32_t(l), uint32_t(rate * 4294967296.0)};
+  d.scale = T(1.0 / (1.0 - rate));
+  d.row = dropping.first_row;
+  return d;
+}
+
+// Drops some of the inputs of layer l.
+template <class T>
+void Network<T>::drop(size_t l, const T* from, T* to, const Places& places, Range rows, Panel cols,
+                      const Dropping& dropping) const {
+  Dropout<T> d = dropout_of_input(l, dropping);
+  d.row += rows.begin;
+  d.rows = rows.size();
+  d.ld = places.ld;
+  const ptrdiff_t width = places.tiled() ? places.tile : cols.width;
+  for (ptrdiff_t c = 0; c < cols.width; c += width) {
+    const ptrdiff_t at = places.at(rows.begin, cols.col + c);
+    d.unit = cols.col + c;
+    d.cols = std::min(width, cols.width - c);
+    d.from = from + at;
+    d.to = to + at;
+    kernels.drop(d);
+  }
+}
+
+template <class T>
 void Network<T>::forward(size_t l, const WeightView<T>& w, const T* in, const Places& in_places,
                          Range rows, Range panels, const Workspace<T>& ws) const {
   const Layer& layer = layout.layers[l];
   const auto& buffers = ws.layers[l];
   const auto activate = kernels.activate[int(layer.activation)];
+  T* const outputs = layer.keeps_undropped ? buffers.z : buffers.a;
   const bool by_panel = layer.activation != Activation::identity && !whole_rows(l);
   const ptrdiff_t step = rows_in_cache(layer.n_in);
   for (ptrdiff_t first = rows.begin; first < rows.end; first += step) {
@@ -193,8 +227,10 @@ void Network<T>::forward(size_t l, const WeightView<T>& w, const T* in, const Pl
       if (by_panel)
         for_each_piece(buffers.places, part, panel,
                        [&](ptrdiff_t at, ptrdiff_t n, ptrdiff_t cols, ptrdiff_t ld) {
-                         activate(buffers.z + at, buffers.a + at, n, cols, ld);
+                         activate(buffers.z + at, outputs + at, n, cols, ld);
                        });
+      if (layer.drops && !whole_rows(l))
+        drop(l + 1, outputs, buffers.a, buffers.places, part, panel, ws.dropping);
     }
   }
   if (whole_rows(l) && panels.size() == ptrdiff_t(layer.panels.size()))
@@ -206,8 +242,11 @@ void Network<T>::activate_whole_rows(size_t l, Range rows, const Workspace<T>& w
   const Layer& layer = layout.layers[l];
   const auto& buffers = ws.layers[l];
   const ptrdiff_t at = buffers.places.at(rows.begin, 0);
-  kernels.activate[int(layer.activation)](buffers.z + at, buffers.a + at, rows.size(), layer.n_out,
+  T* const outputs = layer.keeps_undropped ? buffers.z : buffers.a;
+  kernels.activate[int(layer.activation)](buffers.z + at, outputs + at, rows.size(), layer.n_out,
                                           buffers.places.ld);
+  if (layer.drops)
+    drop(l + 1, outputs, buffers.a, buffers.places, rows, {0, layer.out_padded}, ws.dropping);
 }
 
 template <class T>
@@ -287,6 +326,7 @@ void Network<T>::propagate(size_t l, const T* transposed, Range rows, const Pane
   g.n = strip.width;
   g.k = above.n_out;
   kernels.gemm(g);
+  if (below.drops) drop(l, to.d, to.d, to.places, rows, strip, ws.dropping);
   if (below.activation == Activation::identity || whole_rows(l - 1)) return;
   const T* kept = below.keeps_z ? to.z : to.a;
   const auto derive = kernels.derive[int(below.activation)];
@@ -301,7 +341,8 @@ void Network<T>::derive_whole_rows(size_t l, Range rows, const Workspace<T>& ws)
   const Layer& layer = layout.layers[l];
   const auto& buffers = ws.layers[l];
   const ptrdiff_t at = buffers.places.at(rows.begin, 0);
-  kernels.derive[int(layer.activation)](buffers.a + at, buffers.d + at, rows.size(), layer.n_out,
+  const T* kept = layer.keeps_z ? buffers.z : buffers.a;
+  kernels.derive[int(layer.activation)](kept + at, buffers.d + at, rows.size(), layer.n_out,
                                         buffers.places.ld);
 }
 

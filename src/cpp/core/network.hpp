@@ -25,6 +25,12 @@ struct Places {
   bool tiled() const { return block != tile; }
 };
 
+// What is dropped in a step, for a net with dropout: such a net is for training alone.
+struct Dropping {
+  uint32_t step[2] = {0, 0};  // see DropoutKey
+  ptrdiff_t first_row = 0;    // number in the batch of a workspace's first row
+};
+
 // Buffers for a block of rows on their way through the net.
 template <class T>
 struct Workspace {
@@ -41,6 +47,7 @@ struct Workspace {
   T* row_scale;       // (rows,) factors on the deltas
   double* row_loss;   // (rows,)
   RowTotals* totals;  // (rows,)
+  Dropping dropping;
   std::vector<Buffers> layers;
 };
 
@@ -73,6 +80,10 @@ class Network {
                                  bool tiled = false) const;
   Workspace<T> bind(const Arena& arena, const std::vector<ptrdiff_t>& offsets, ptrdiff_t rows,
                     bool training, bool tiled = false) const;
+
+  bool drops_inputs() const { return spec.dropout_of_input(0) > 0; }
+  // What drops inputs of layer l in a step; the place is left to be filled in.
+  Dropout<T> dropout_of_input(size_t l, const Dropping& dropping) const;
 
   // Reads the given rows of a batch into the workspace, row i to place i - base; returns the first
   // that is not finite, or -1. The factor on a row's deltas becomes its weight times `scale`.
@@ -138,6 +149,8 @@ class Network {
   }
 
  private:
+  void drop(size_t l, const T* from, T* to, const Places& places, Range rows, Panel cols,
+            const Dropping& dropping) const;
   Places places(ptrdiff_t ld, ptrdiff_t rows, bool tiled) const;
   Places places_of_layer(size_t l, ptrdiff_t rows, bool tiled) const;
 };

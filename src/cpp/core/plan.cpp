@@ -47,7 +47,7 @@ template <class T>
 std::unique_ptr<Plan<T>> make_plan(const Network<T>& net, ptrdiff_t rows, int threads, bool fused,
                                    bool repeated) {
   if (net.layout.n_params <= kNarrowParams && rows_fill_better(net, rows))
-    return std::make_unique<NarrowPlan<T>>(net, rows, threads, repeated);
+    return std::make_unique<NarrowPlan<T>>(net, rows, threads, repeated && !net.drops_inputs());
   return std::make_unique<WidePlan<T>>(net, rows, threads, fused);
 }
 

@@ -34,6 +34,7 @@ struct Step {
   double lr = 0;
   const double* l2 = nullptr;  // a factor for each layer; null where all are 0
   bool want_metrics = false;
+  Dropping dropping;  // first_row is 0
 
   double l2_of(size_t layer) const { return l2 ? l2[layer] : 0.0; }
 };

@@ -24,6 +24,7 @@ struct RunArgs {
   const int64_t* orders = nullptr;         // (epochs, data.n), or null
   const double* learning_rates = nullptr;  // (epochs, rates_an_epoch)
   ptrdiff_t rates_an_epoch = 1;            // or one for each step
+  const uint64_t* dropout_keys = nullptr;  // (epochs,), for a net with dropout
   ptrdiff_t epochs = 0, batch_size = 1;
   std::vector<double> l2;   // one a layer
   bool l2_in_loss = false;  // whether the totals have the l2 term in them

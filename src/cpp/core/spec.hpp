@@ -19,7 +19,9 @@ struct NetSpec {
   double loss_parameter = 0;  // delta of huber, quantile of quantile
   Reduction reduction = Reduction::mean;
   bool bias = true;
+  std::vector<double> dropout;  // rates of the inputs of every layer, or empty
 
+  double dropout_of_input(size_t l) const { return dropout.empty() ? 0.0 : dropout[l]; }
   // Whether the sample weights are factors of the loss alone.
   bool counts_rows() const { return reduction == Reduction::mean_over_rows; }
 

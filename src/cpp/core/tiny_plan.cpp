@@ -16,7 +16,7 @@ constexpr ptrdiff_t kMostParams = 256;
 
 template <class T>
 bool TinyPlan<T>::suits(const Network<T>& net, ptrdiff_t rows) {
-  return rows <= kMostRows && net.layout.n_params <= kMostParams;
+  return rows <= kMostRows && net.layout.n_params <= kMostParams && net.spec.dropout.empty();
 }
 
 template <class T>

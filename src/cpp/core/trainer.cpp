@@ -102,7 +102,7 @@ RunResult Trainer<T>::run_epochs(const RunArgs<T>& args, ptrdiff_t epochs) {
     tiny_->train(args, epochs, optimizer_, steps_, state_, result);
     return result;
   }
-  go_on_ = true;
+  go_on_ = finite_ = true;
   run_in_team(plan_->team_size(), [&](const Team& team) { train(team, args, epochs, result); });
   return result;
 }
@@ -140,6 +140,11 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
       step.lr = lr;
       step.l2 = has_l2 ? args.l2.data() : nullptr;
       step.want_metrics = args.want_metrics;
+      if (args.dropout_keys) {
+        const uint64_t key = args.dropout_keys[e];
+        step.dropping.step[0] = uint32_t(key) + uint32_t(first / args.batch_size);
+        step.dropping.step[1] = uint32_t(key >> 32);
+      }
       // Nobody changes a weight before the team has met.
       const double l2 = leads && step.l2 && args.l2_in_loss ? l2_term(step.l2) : 0.0;
       plan_->step(team, step);
@@ -194,10 +199,10 @@ double Trainer<T>::l2_term(const double* factors) const {
 template <class T>
 bool Trainer<T>::save(const Team& team) {
   const Range mine = share(net_->layout.packed_size, team.index, team.count);
-  if (!all_finite(state_.w + mine.begin, mine.size())) go_on_ = false;
+  if (!all_finite(state_.w + mine.begin, mine.size())) finite_ = false;
   team.sync();
-  if (go_on_) unpack(net_->layout, state_.w, saved_, team.index, team.count);
-  return go_on_;
+  if (finite_) unpack(net_->layout, state_.w, saved_, team.index, team.count);
+  return finite_;
 }
 
 // Moments travel in the flat layout; where there are none, zeros.

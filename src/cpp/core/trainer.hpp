@@ -44,8 +44,10 @@ class Trainer {
   std::unique_ptr<TinyPlan<T>> tiny_;
   bool repeats_ = false;  // whether plan_ was made for steps that all have the same batch
   std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
-  std::atomic<bool> go_on_{true};  // written before a sync, read by all after it
-  T* saved_ = nullptr;             // takes the weights after each epoch of a large net, or null
+  // Both are written before a sync, read by all after it. What a member may still be reading of the
+  // one, another must not yet write: hence two.
+  std::atomic<bool> go_on_{true}, finite_{true};
+  T* saved_ = nullptr;  // takes the weights after each epoch of a large net, or null
 };
 
 }  // namespace mlpfast

@@ -22,7 +22,7 @@ WidePlan<T>::WidePlan(const Network<T>& net, ptrdiff_t rows, int threads, bool f
   Arena& arena = this->arena_;
   const auto workspace = net.reserve(arena, block_rows_, true, true);
   const ptrdiff_t input_bytes = net.input_bytes(block_rows_);
-  each_reads_ = input_bytes * (this->team_size_ - 1) <= kMostCopiedBytes;
+  each_reads_ = input_bytes * (this->team_size_ - 1) <= kMostCopiedBytes && !net.drops_inputs();
   ptrdiff_t widest = 0;  // of the layers whose weights are transposed: not the first
   for (size_t l = 1; l < net.depth(); ++l)
     widest = std::max(widest, net.layout.layers[l].out_padded);
@@ -60,6 +60,9 @@ void WidePlan<T>::step(const Team& team, const Step<T>& step) {
   for (ptrdiff_t begin = 0; begin < batch.rows; begin += block_rows_) {
     const ptrdiff_t n = std::min(block_rows_, batch.rows - begin);
     if (begin > 0) team.sync();  // the last block's inputs are no longer wanted
+    Dropping& dropping = members_[size_t(team.index)].ws.dropping;
+    dropping = step.dropping;
+    dropping.first_row = begin;
     gather(team, step, {begin, begin + n}, T(scale));
     const Pass pass = {n, begin == 0, begin + n == batch.rows, onto_weights};
     forward(team, step, pass);
@@ -164,6 +167,23 @@ void WidePlan<T>::backward(const Team& team, const Step<T>& step, const Pass& pa
   }
 }
 
+namespace {
+
+// What an update of n parameters will read: a large net has it in memory alone.
+template <class T>
+Ahead state_of(const State<T>& state, ptrdiff_t at, ptrdiff_t n) {
+  const T* moments = state.m ? state.m : state.v;
+  Ahead ahead{};
+  ahead.x = reinterpret_cast<const char*>(state.w + at);
+  // The arrays follow each other at one distance.
+  ahead.stride = moments ? (moments - state.w) * ptrdiff_t(sizeof(T)) : 0;
+  ahead.rows = 1 + (state.m != nullptr) + (state.v != nullptr);
+  ahead.bytes = n * ptrdiff_t(sizeof(T));
+  return ahead;
+}
+
+}  // namespace
+
 template <class T>
 void WidePlan<T>::weights(const Team& team, const Step<T>& step, const Pass& pass, size_t l) {
   const Network<T>& net = this->net_;
@@ -196,8 +216,9 @@ void WidePlan<T>::weights(const Team& team, const Step<T>& step, const Pass& pas
         T* gradient = pass.onto_weights ? step.state.w + at
                       : fused           ? me.piece
                                         : this->gradients_ + at;
+        if (!reads_ahead && step.optimizer && pass.last) ahead = state_of(step.state, at, n);
         net.weight_gradient(l, pass.rows, inputs, panel, gradient, pass.onto_weights || !pass.first,
-                            me.ws, reads_ahead ? &ahead : nullptr);
+                            me.ws, ahead.rows > 0 ? &ahead : nullptr);
         if (!pass.onto_weights && step.optimizer && pass.last)
           this->update(net, step, at, gradient, n, step.l2_of(l));
       }

@@ -19,6 +19,8 @@
 
 #include "moves.inl.hpp"
 
+#include "dropout.inl.hpp"
+
 #include "narrow.inl.hpp"
 
 #include "tiny.inl.hpp"
@@ -68,6 +70,8 @@ const Kernels<T> table = {
     unit_metrics<V<T>>,
     unit_softmax<V<T>>,
     unit_softmax_derive<V<T>>,
+    drop<V<T>>,
+    unit_drop<V<T>>,
     take_rows<V<T>>,
     {gather<V<T>, float>, gather<V<T>, double>, gather<V<T>, uint8_t>},
     SmallV<T>::lanes,

@@ -34,8 +34,11 @@ void few_outputs_of(const Gemm<typename V::T>& g) {
     }
     T z[N][V::lanes];
     for (int j = 0; j < N; ++j) acc[j].store(z[j]);
-    for (ptrdiff_t q = 0; q < V::lanes; ++q)
-      for (int j = 0; j < N; ++j) g.c[(first + q) * g.ldc + j] = z[j][q];
+    for (ptrdiff_t q = 0; q < V::lanes; ++q) {
+      T* c = g.c + (first + q) * g.ldc;
+      V::set(0).store(c);
+      for (int j = 0; j < N; ++j) c[j] = z[j][q];
+    }
   }
 }
 

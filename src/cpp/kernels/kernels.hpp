@@ -198,6 +198,26 @@ struct TinyLayer {
   T* d;  // deltas
 };
 
+// What decides, with the numbers of row and unit, which inputs of a layer are dropped: see
+// _dropout.py, whose low + batch, high and layer these are.
+struct DropoutKey {
+  uint32_t step[2];
+  uint32_t layer;
+  uint32_t threshold;
+};
+
+// Drops units of some rows: to = 0, or scale from. In a row-major matrix unit j of row i is at
+// [i * ld + j] and cols is padded; in a unit-major block it is at [j * ld + i] and rows is padded.
+template <class T>
+struct Dropout {
+  DropoutKey key;
+  T scale;
+  ptrdiff_t row, unit;  // numbers of the first
+  const T* from;
+  T* to;  // may be `from`
+  ptrdiff_t rows, cols, ld;
+};
+
 // A parameter's gradient is the sum over rows of an input times a delta.
 template <class T>
 struct TinyTerm {
@@ -243,7 +263,8 @@ struct Kernels {
   void (*gemv)(const T* x, const T* w, ptrdiff_t ldw, const T* bias, ptrdiff_t k, ptrdiff_t n,
                T* z);
   // c as gemm would compute it, to the bit, where n, not padded, is at most `few`, m at least
-  // `lanes` and k at least 4. Neither transposes nor accumulates; c is row-major.
+  // `lanes` and k at least 4. Neither transposes nor accumulates; c is row-major, and its padding
+  // becomes 0 each time: an activation applied to its own results would run away there.
   int few;
   void (*few_outputs)(const Gemm<T>&);
   // a = f(z), rows x cols, both with leading dimension ld; a may be z.
@@ -283,6 +304,8 @@ struct Kernels {
   void (*unit_metrics)(const UnitLoss<T>&, Metrics&);
   void (*unit_softmax)(const T* z, T* a, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t ld);
   void (*unit_softmax_derive)(const T* a, T* grad, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t ld);
+  void (*drop)(const Dropout<T>&);
+  void (*unit_drop)(const Dropout<T>&);
   // to[j * ld + i] = rows[i][j] for i < n, which is padded, and j < cols; returns whether all of
   // it is finite.
   bool (*take_rows)(const T* const* rows, ptrdiff_t n, ptrdiff_t cols, T* to, ptrdiff_t ld);

@@ -108,22 +108,27 @@ void update(const UpdateSpan<typename V::T>& s) {
     update_with<V>(Rule<V, false>(s), s);
 }
 
-// In double, where the square of any float has a place.
 template <class V>
 double square_sum(typename V::T* g, const typename V::T* w, typename V::T l2, ptrdiff_t n) {
   using T = typename V::T;
-  const V factor = V::set(l2);
-  double sums[V::lanes] = {};
+  const V decay = V::set(l2);
+  V even = V::set(0), odd = V::set(0);
   for (ptrdiff_t i = 0; i < n; i += V::lanes) {
-    if (l2 != 0) fma(factor, V::load(w + i), V::load(g + i)).store(g + i);
-    for (int q = 0; q < V::lanes; ++q) {
-      const T x = g[i + q];
-      sums[q] += double(x) * double(x);
+    V x = V::load(g + i);
+    if (l2 != 0) {
+      x = fma(decay, V::load(w + i), x);
+      x.store(g + i);
     }
+    const V next = fma(x, x, even);
+    even = odd;
+    odd = next;
   }
-  double total = 0;
-  for (int q = 0; q < V::lanes; ++q) total += sums[q];
-  return total;
+  const double fast = double(sum(even + odd));
+  if (fast > 1e-20 && fast < double(MathConstants<T>::infinity)) return fast;
+  // The squares of floats have all a place in double.
+  double slow = 0;
+  for (ptrdiff_t i = 0; i < n; ++i) slow += double(g[i]) * double(g[i]);
+  return slow;
 }
 
 template <class V>

@@ -64,6 +64,7 @@ from mlpfast.backends._numba_vectors import (
     atomic_load,
     atomic_store,
     choose,
+    dropped,
     filled,
     fused,
     is_single,
@@ -79,10 +80,11 @@ from mlpfast.backends._numba_vectors import (
 from mlpfast.spec import LOSSES, POISSON_EPSILON
 
 # Columns of the table of a net. A_AT, Z_AT are the first of a layer's rows of `ld` numbers in a
-# block (Z_AT is -1 where z is not kept), D_AT the place of its delta in a row of all deltas, D_LD
-# the numbers it has there; G_AT the place of its gradient, (k + 1, G_LD) with the biases last.
-N_IN, N_OUT, W_AT, B_AT, ACTIVATION, A_AT, Z_AT, D_AT, D_LD, G_AT, G_LD = range(11)
-COLUMNS = 11
+# block; Z_AT is for z, or for the outputs before some were dropped, -1 where neither is kept. D_AT
+# is the place of its delta in a row of all deltas, D_LD the numbers it has there; G_AT the place of
+# its gradient, (k + 1, G_LD) with the biases last. THRESHOLD, of its outputs: see `_drop`.
+N_IN, N_OUT, W_AT, B_AT, ACTIVATION, A_AT, Z_AT, D_AT, D_LD, G_AT, G_LD, THRESHOLD = range(12)
+COLUMNS = 12
 
 # The places in `mem`, as `numba.Layout` has them.
 PLACES = (
@@ -148,8 +150,51 @@ def _propagate(net, i, params, mem, ld, x_at, at, j0, j1, r, n, pack_at):
 
 
 @jit
-def _retreat(net, i, params, mem, places, at, i0, i1, r, n):
-    """Backward pass of layer i > 0 to units i0 .. i1 below it; their delta is kept both ways."""
+def _mix(x):
+    """`_dropout.mix` of one number."""
+    x = x & 0xFFFFFFFF
+    x = (x ^ (x >> 16)) * 0x7FEB352D & 0xFFFFFFFF
+    x = (x ^ (x >> 15)) * 0x846CA68B & 0xFFFFFFFF
+    return x ^ (x >> 16)
+
+
+@jit
+def _drop(dropping, layer, threshold, mem, at, ld, j0, j1, row, n):
+    """Drop some of units j0 .. j1, at mem[at], which are inputs of a layer; row is the first's.
+
+    dropping = (key of the step, threshold of the net's inputs, factors on what is not dropped of
+    the inputs of each layer); see ``_dropout.py``.
+    """
+    not_inlined()
+    key, factor = _mix(dropping[0] + layer), filled(mem, dropping[2][layer])
+    zero = filled(mem, 0.0)
+    for r in range(0, n, lanes(mem)):
+        for j in range(j0, j1):
+            to = at + j * ld + r
+            gone = dropped(mem, key, row + r, j, threshold)
+            store(mem, to, load(mem, to) * choose(gone, zero, factor))
+
+
+@jit
+def _drop_outputs(net, i, dropping, mem, ld, at, j0, j1, r, row, n):
+    """Drop some of the outputs that `_propagate` has left; row is the number of column r."""
+    not_inlined()
+    layer = place(net, i * COLUMNS)
+    a = at + layer[A_AT] * ld + r
+    if layer[Z_AT] >= 0 and layer[ACTIVATION] != SILU and layer[ACTIVATION] != GELU:
+        z = at + layer[Z_AT] * ld + r
+        for j in range(j0, j1):
+            for q in range(0, n, lanes(mem)):
+                store(mem, z + j * ld + q, load(mem, a + j * ld + q))
+    _drop(dropping, i + 1, layer[THRESHOLD], mem, a, ld, j0, j1, row, n)
+
+
+@jit
+def _retreat(net, i, dropping, params, mem, places, at, i0, i1, r, row, n):
+    """Backward pass of layer i > 0 to units i0 .. i1 below it; their delta is kept both ways.
+
+    row is the number of column r in the batch.
+    """
     not_inlined()
     ld = places[LD]
     delta = at + places[DELTA_AT] + i % 2 * places[DELTA_SIZE] + r
@@ -168,9 +213,9 @@ def _retreat(net, i, params, mem, places, at, i0, i1, r, n):
         i1,
         n,
     )
-    kept = below[A_AT]
-    if below[ACTIVATION] == SILU or below[ACTIVATION] == GELU:
-        kept = below[Z_AT]
+    if below[THRESHOLD] > 0:
+        _drop(dropping, i, below[THRESHOLD], mem, to, ld, i0, i1, row, n)
+    kept = below[Z_AT] if below[Z_AT] >= 0 else below[A_AT]
     kept = at + kept * ld + r
     derive((below[ACTIVATION], mem, kept + i0 * ld, mem, to + i0 * ld, ld, i1 - i0, n))
     rows = at + _delta_rows(below, places) + r * below[D_LD]
@@ -582,7 +627,7 @@ def _stretch(b, r0, r1, size):
 
 @jit
 def _wide_gradients(
-    net, loss, judged, params, mem, places, n, scale, doubles, sums, sync, tid, team
+    net, loss, dropping, judged, params, mem, places, n, scale, doubles, sums, sync, tid, team
 ):
     """Forward and backward pass of a batch, layer by layer, all threads at one layer.
 
@@ -614,6 +659,9 @@ def _wide_gradients(
             _propagate(
                 net, i, params, mem, ld, x_at, at, j0, j1, begin, count, own + places[PACK_AT]
             )
+            if layer[THRESHOLD] > 0:
+                row = b * size + begin
+                _drop_outputs(net, i, dropping, mem, ld, at, j0, j1, begin, row, count)
     for b in range(r0 // size, (r1 + size - 1) // size):
         begin, stop = _stretch(b, r0, r1, size)
         x_at, at = places[X_AT] + b * places[X_SIZE], places[WORK_AT] + b * places[WORK_SIZE]
@@ -637,7 +685,8 @@ def _wide_gradients(
             begin, stop = _stretch(b, first, end, size)
             at = places[WORK_AT] + b * places[WORK_SIZE]
             count = (stop - begin + step - 1) // step * step
-            _retreat(net, i, params, mem, places, at, i0, i1, begin, count)
+            row = b * size + begin
+            _retreat(net, i, dropping, params, mem, places, at, i0, i1, begin, row, count)
     barrier(sync, team)
 
 
@@ -685,7 +734,7 @@ def _wide_update(net, optimizer, rates, c, mem, places, n, state, tid, team):
 
 @jit
 def _narrow_gradients(
-    net, loss, judged, params, mem, places, n, scale, doubles, sums, sync, tid, team
+    net, loss, dropping, judged, params, mem, places, n, scale, doubles, sums, sync, tid, team
 ):
     """Forward and backward pass of many rows through a small net, block by block.
 
@@ -716,10 +765,14 @@ def _narrow_gradients(
                 count,
                 own + places[PACK_AT],
             )
+            if net[i * COLUMNS + THRESHOLD] > 0:
+                units = net[i * COLUMNS + N_OUT]
+                _drop_outputs(net, i, dropping, mem, ld, at, 0, units, 0, first, count)
         part = place(sums, first // step * 5)
         _score(net, loss, judged, mem, places, x_at, at, 0, rows, scale, own, doubles, part)
         for i in range(last, 0, -1):
-            _retreat(net, i, params, mem, places, at, 0, net[i * COLUMNS + N_IN], 0, count)
+            units = net[i * COLUMNS + N_IN]
+            _retreat(net, i, dropping, params, mem, places, at, 0, units, 0, first, count)
         partial = places[PARTIAL_AT] + first // chunk * places[PARTIAL_SIZE]
         start = 1 if first % chunk else 0
         for i in range(last + 1):
@@ -788,7 +841,7 @@ def _narrow_update(net, optimizer, rates, c, mem, places, n, state, tid, team):
 
 
 @jit
-def _fetch(net, x, y, order, first, r0, r1, mem, places, own):
+def _fetch(net, dropping, x, y, order, first, r0, r1, mem, places, own):
     """Fill the blocks' inputs, targets and weights for rows r0 .. r1 of a batch."""
     not_inlined()
     size, ld = places[ROWS], places[LD]
@@ -798,6 +851,9 @@ def _fetch(net, x, y, order, first, r0, r1, mem, places, own):
         begin, stop = _stretch(b, r0, r1, size)
         row, at = first + b * size + begin, places[X_AT] + b * places[X_SIZE]
         gather(x, order, row, stop - begin, k, mem, own, places[LINE_LD], at + begin, ld)
+        if dropping[1] > 0:
+            count = (stop - begin + lanes(mem) - 1) // lanes(mem) * lanes(mem)
+            _drop(dropping, 0, dropping[1], mem, at + begin, ld, 0, k, b * size + begin, count)
         t, weight = at + places[T_AT] + begin, at + places[WEIGHT_AT] + begin
         gather_targets(y, order, row, stop - begin, m, mem, own, places[LINE_LD], t, weight, ld)
 
@@ -821,6 +877,7 @@ def run(
     n,
     orders,
     lrs,
+    drops,
     batch_size,
     judged,
     l2_in_loss,
@@ -839,7 +896,8 @@ def run(
     A row of lrs has one rate, or one for each step.
     loss = (code, whether from logits, reduction, parameter); optimizer = (rule,
     nesterov), a rule of -1 only computes the first gradient; state = (params, m, v, grad); x, y:
-    see `gather`.
+    see `gather`; drops = (keys of the epochs (epochs, 2) or none, threshold of the inputs, factors
+    (layers,)): see `_drop`.
     """
     net, mem, places = place(net, 0), place(mem, 0), place(places, 0)
     doubles, sums, sync = place(doubles, 0), place(sums, 0), place(sync, 0)
@@ -860,8 +918,11 @@ def run(
     doubles = place(doubles, tid * 2 * places[ROWS])
     narrow = places[CHUNK] > 0
     p0, p1 = share(whole, 16, tid, team)
+    keys, thinned, factors = drops
+    has_keys = keys.size > 0
+    keys, factors = place(keys, 0), place(factors, 0)
     # One batch in the natural order stays where it is for all epochs.
-    keep_batch = n <= batch_size and in_order
+    keep_batch = n <= batch_size and in_order and thinned == 0
     for epoch in range(len(lrs)):
         if optimizer[0] >= 0:
             copy(span(params, p0, p1 - p0), span(backup, p0, p1 - p0))
@@ -871,9 +932,13 @@ def run(
         finite = True
         for first in range(0, n, batch_size):
             rows = min(batch_size, n - first)
+            key = 0
+            if has_keys:
+                key = _mix(_mix(keys[2 * epoch] + first // batch_size) ^ keys[2 * epoch + 1])
+            dropping = key, thinned, factors
             if epoch == 0 or not keep_batch:
                 r0, r1 = share(rows, places[CHUNK] if narrow else step, tid, team)
-                _fetch(net, x, y, order, first, r0, r1, mem, places, own)
+                _fetch(net, dropping, x, y, order, first, r0, r1, mem, places, own)
             # Nobody changes a weight before all have met.
             extra = 0.0
             if l2_in_loss and tid == 0:
@@ -889,6 +954,7 @@ def run(
                 _narrow_gradients(
                     net,
                     loss,
+                    dropping,
                     judged,
                     params,
                     mem,
@@ -905,6 +971,7 @@ def run(
                 _wide_gradients(
                     net,
                     loss,
+                    dropping,
                     judged,
                     params,
                     mem,

@@ -265,6 +265,38 @@ def power_of_two(typingctx: Any, n: Any) -> Any:
 
 
 @intrinsic
+def dropped(typingctx: Any, a: Any, key: Any, row: Any, unit: Any, threshold: Any) -> Any:
+    """Say which of the rows from `row` on, as many as fill a vector, lack that unit.
+
+    All as in ``_dropout.py``; the key is that of the layer.
+    """
+    count = Vector(a.dtype).count
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        kind = ir.VectorType(ir.IntType(32), count)
+        key, row, unit, threshold = (
+            _splat(builder, kind, builder.trunc(value, kind.element)) for value in args[1:]
+        )
+        lane = ir.Constant(kind, [ir.Constant(kind.element, i) for i in range(count)])
+        rows = _mix(builder, builder.add(builder.add(key, row), lane))
+        return builder.icmp_unsigned("<", _mix(builder, builder.add(rows, unit)), threshold)
+
+    whole = types.int64
+    return Mask(count)(a, whole, whole, whole, whole), generate
+
+
+def _mix(builder: Any, x: Any) -> Any:
+    """Return the hash of ``_dropout.mix`` of each word of a vector."""
+
+    def constant(value: int) -> Any:
+        return ir.Constant(x.type, [ir.Constant(x.type.element, value)] * x.type.count)
+
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+        x = builder.mul(builder.xor(x, builder.lshr(x, constant(shift))), constant(factor))
+    return builder.xor(x, builder.lshr(x, constant(16)))
+
+
+@intrinsic
 def not_inlined(typingctx: Any) -> Any:
     """Keep the function that calls this from being compiled again into each of its callers."""
 

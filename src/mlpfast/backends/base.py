@@ -97,6 +97,7 @@ class Trainer(Protocol):
         want_metrics: bool,
         stop: Array,
         l2_in_loss: bool = False,
+        dropout_keys: Array | None = None,
     ) -> Report:
         """Train one epoch for each learning rate and update the parameters in place.
 
@@ -105,6 +106,8 @@ class Trainer(Protocol):
         takes in the l2 term of each batch, times the batch's weight.
         `orders` (epochs, n) int64 is the row order of each epoch, None the natural one. `stop` is
         a (1,) uint8 array that anybody may set to 1 to end the run at the next batch.
+        `dropout_keys` (epochs,) uint64, for a net with dropout, say what is dropped; see
+        ``backends/_dropout.py``.
         """
 
     def state(self) -> dict[str, Any]:
@@ -138,7 +141,10 @@ def no_fast_gradient(_x: Any, _y: Any, _sample_weight: Any, _out: Any) -> Any:
 
 
 class Backend(Protocol):
-    """One engine: the same arithmetic, to rounding, as ``backends/numpy.py``."""
+    """One engine: the same arithmetic, to rounding, as ``backends/numpy.py``.
+
+    Dropout is for its trainers alone.
+    """
 
     name: str
 

@@ -22,9 +22,14 @@ _HYPERPARAMETERS = (
 )
 
 
-@lru_cache(maxsize=64)
 def _network(spec: NetSpec, isa: str) -> Any:
-    """Return the compiled description of a net; it holds no parameters."""
+    """Return the compiled description of a net that predicts; it holds no parameters."""
+    return _network_with_dropout(spec.without_dropout, isa)
+
+
+@lru_cache(maxsize=64)
+def _network_with_dropout(spec: NetSpec, isa: str) -> Any:
+    """Return the compiled description of a net that is trained."""
     make = _core.Network32 if spec.dtype == "float32" else _core.Network64
     return make(
         spec.sizes,
@@ -33,6 +38,7 @@ def _network(spec: NetSpec, isa: str) -> Any:
         spec.loss_parameter or 0.0,
         spec.reduction,
         spec.bias,
+        spec.dropout,
         isa,
     )
 
@@ -49,7 +55,7 @@ class CppTrainer:
         hyper |= {"clip_norm": o.clip_norm or 0.0, "clip_value": o.clip_value or 0.0}
         make = _core.Trainer32 if spec.dtype == "float32" else _core.Trainer64
         self._has_moments = o.name != "sgd" or o.momentum > 0
-        self._trainer = make(_network(spec, isa), o.name, **hyper)
+        self._trainer = make(_network_with_dropout(spec, isa), o.name, **hyper)
 
     @property
     def steps(self) -> int:
@@ -75,6 +81,7 @@ class CppTrainer:
         want_metrics: bool,
         stop: Array,
         l2_in_loss: bool = False,
+        dropout_keys: Array | None = None,
     ) -> Report:
         totals, status, row = self._trainer.run(
             self._params,
@@ -90,6 +97,7 @@ class CppTrainer:
             want_metrics,
             num_threads(),
             stop,
+            dropout_keys,
             threading.current_thread() is threading.main_thread(),
         )
         return Report(totals, status, row)

@@ -11,6 +11,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from mlpfast.backends import _dropout
 from mlpfast.backends import _numba_kernels as k
 from mlpfast.backends._numba_jit import provide
 from mlpfast.backends._numba_layers import DEPTH, PACK, TILE, X_KINDS
@@ -45,6 +46,8 @@ _WAIT_SECONDS = 0.02
 
 _STATUS = {k.OK: "ok", k.INTERRUPTED: "interrupted", k.DIVERGED: "diverged"}
 _NO_ORDERS = np.empty((0, 0), np.int64)
+# Activations whose derivative can be had from an output of which some was dropped.
+_BY_SIGN = frozenset({"identity", "relu", "leaky_relu"})
 
 
 def _lanes(dtype: str) -> int:
@@ -92,7 +95,10 @@ def plan_of(spec: NetSpec) -> Plan:
     units, deltas, gradient = 0, 0, 0
     for i, (part, name) in enumerate(zip(spec.layers(), spec.activations, strict=True)):
         n_in, n_out = part.shape
-        keep = name in FROM_PREACTIVATION or (i == spec.n_layers - 1 and spec.loss_from_logits)
+        last = i == spec.n_layers - 1
+        rate = 0.0 if last or not spec.dropout else spec.dropout[i + 1]
+        keep = name in FROM_PREACTIVATION or (last and spec.loss_from_logits)
+        keep = keep or (rate > 0 and name not in _BY_SIGN)
         padded = _up(n_out, lanes)
         table[i, k.N_IN], table[i, k.N_OUT] = n_in, n_out
         table[i, k.W_AT] = part.w.start
@@ -102,6 +108,7 @@ def plan_of(spec: NetSpec) -> Plan:
         table[i, k.Z_AT] = units + padded if keep else -1
         table[i, k.D_AT], table[i, k.D_LD] = deltas, _odd(n_out, lanes)
         table[i, k.G_AT], table[i, k.G_LD] = gradient, padded
+        table[i, k.THRESHOLD] = _dropout.threshold(rate)
         units += padded * (2 if keep else 1)
         deltas += _odd(n_out, lanes)
         gradient += (n_in + 1) * padded
@@ -226,6 +233,7 @@ class NumbaTrainer:
         want_metrics: bool,
         stop: Array,
         l2_in_loss: bool = False,
+        dropout_keys: Array | None = None,
     ) -> Report:
         n, spec = len(data), self.spec
         batch_size = min(batch_size, n)
@@ -254,6 +262,7 @@ class NumbaTrainer:
             n,
             _NO_ORDERS if orders is None else np.ascontiguousarray(orders),
             rates,
+            _drops(spec, dropout_keys),
             batch_size,
             want_metrics,
             l2_in_loss and any(l2),
@@ -295,6 +304,16 @@ class NumbaTrainer:
     def load_state(self, state: dict[str, Any]) -> None:
         self.steps = int(state["steps"])
         self.m[...], self.v[...] = state["m"], state["v"]
+
+
+def _drops(spec: NetSpec, keys: Array | None) -> tuple[Array, int, Array]:
+    """Return what `k.run` wants to know of dropout."""
+    rates = spec.dropout or (0.0,) * spec.n_layers
+    factors = np.array([_dropout.scale(rate) for rate in rates], spec.dtype)
+    if keys is None:
+        return np.empty(0, np.int64), 0, factors
+    halves = np.stack([keys & 0xFFFFFFFF, keys >> np.uint64(32)], axis=1).astype(np.int64)
+    return halves.reshape(-1), _dropout.threshold(rates[0]), factors
 
 
 def _seconds(spec: NetSpec, n: int, batch_size: int, epochs: int) -> float:
@@ -403,6 +422,7 @@ class NumbaBackend:
     def forward(
         self, spec: NetSpec, params: Array, x: Array, input_scale: float, out: Array
     ) -> None:
+        spec = spec.without_dropout
         n, plan, source = len(x), plan_of(spec), _where_x(x, input_scale)
         if n <= _FEW_ROWS:
             mem, places = _row_room(spec)
@@ -414,6 +434,7 @@ class NumbaBackend:
         _run(k.forward, room.team, arguments, 0.0, room.sync)
 
     def fast_predict(self, spec: NetSpec, params: Array) -> FastPredict:
+        spec = spec.without_dropout
         plan, n_in, n_out, dtype = plan_of(spec), spec.n_in, spec.n_out, np.dtype(spec.dtype)
         kind, size = X_KINDS.index(spec.dtype), dtype.itemsize * n_in
         rooms: list[tuple[Array, Array]] = []
@@ -453,6 +474,7 @@ class NumbaBackend:
         return no_fast_gradient
 
     def loss_and_grad(self, spec: NetSpec, params: Array, data: Data, grad: Array) -> float:
+        spec = spec.without_dropout
         n, plan = len(data), plan_of(spec)
         no_constants, history = np.zeros(k.L2 + spec.n_layers), np.zeros((1, 5))
         seconds = _seconds(spec, n, n, 1)
@@ -471,6 +493,7 @@ class NumbaBackend:
             n,
             _NO_ORDERS,
             np.zeros((1, 1)),
+            _drops(spec, None),
             n,
             False,
             False,
@@ -491,6 +514,7 @@ class NumbaBackend:
         return float(total / weight) if weight > 0 else 0.0
 
     def evaluate(self, spec: NetSpec, params: Array, data: Data) -> Array:
+        spec = spec.without_dropout
         n, plan = len(data), plan_of(spec)
         seconds = _seconds(spec, n, n, 1) / 3
         room = _room(spec, n, num_threads() if seconds > _TEAM_SECONDS else 1, train=False)

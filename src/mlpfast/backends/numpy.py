@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from mlpfast.backends import _dropout
 from mlpfast.backends.base import (
     Array,
     Data,
@@ -169,11 +170,24 @@ def dense(x: Array, w: Array, b: Array | None) -> Array:
     return x @ w if b is None else x @ w + b
 
 
-def forward(spec: NetSpec, params: Array, x: Array) -> tuple[list[Array], list[Array]]:
-    """Return the pre-activations z and the outputs a of every layer."""
+#: Factors on the inputs of every layer, or None where these stay as they are.
+Masks: TypeAlias = Sequence[Array | None]
+
+
+def masked(x: Array, masks: Masks, layer: int) -> Array:
+    """Return inputs of a layer, or gradients by them, times their factors."""
+    mask = masks[layer] if masks else None
+    return x if mask is None else x * mask
+
+
+def forward(
+    spec: NetSpec, params: Array, x: Array, masks: Masks = ()
+) -> tuple[list[Array], list[Array]]:
+    """Return the pre-activations z and the outputs a of every layer, not yet masked."""
     zs, activations = [], []
-    for (w, b), name in zip(spec.unflatten(params), spec.activations, strict=True):
-        z = dense(x, w, b)
+    layers = zip(spec.unflatten(params), spec.activations, strict=True)
+    for i, ((w, b), name) in enumerate(layers):
+        z = dense(masked(x, masks, i), w, b)
         x = FORWARD[name](z)
         zs.append(z)
         activations.append(x)
@@ -181,7 +195,13 @@ def forward(spec: NetSpec, params: Array, x: Array) -> tuple[list[Array], list[A
 
 
 def backward(
-    spec: NetSpec, params: Array, x: Array, zs: list[Array], activations: list[Array], delta: Array
+    spec: NetSpec,
+    params: Array,
+    x: Array,
+    zs: list[Array],
+    activations: list[Array],
+    delta: Array,
+    masks: Masks = (),
 ) -> Array:
     """Return the flat gradient, given delta = dL/dz of the last layer (backpropagation)."""
     grad = np.empty_like(params)
@@ -189,13 +209,13 @@ def backward(
     for i in reversed(range(spec.n_layers)):
         below = activations[i - 1] if i else x
         dw, db = grads[i]
-        dw[...] = below.T @ delta
+        dw[...] = masked(below, masks, i).T @ delta
         if db is not None:
             db[...] = delta.sum(axis=0)
         if i:
             name = spec.activations[i - 1]
             kept = zs[i - 1] if name in FROM_PREACTIVATION else below
-            delta = BACKWARD[name](kept, delta @ weights[i][0].T)
+            delta = BACKWARD[name](kept, masked(delta @ weights[i][0].T, masks, i))
     return grad
 
 
@@ -240,15 +260,15 @@ def batch_of(spec: NetSpec, data: Data, rows: Any) -> tuple[Array, Array, Array]
 
 
 def loss_and_grad(
-    spec: NetSpec, params: Array, x: Array, t: Array, weight: Array
+    spec: NetSpec, params: Array, x: Array, t: Array, weight: Array, masks: Masks = ()
 ) -> tuple[Array, Array]:
     """Return the `TOTALS` of a batch and the flat gradient of its reduced loss."""
-    zs, activations = forward(spec, params, x)
+    zs, activations = forward(spec, params, x, masks)
     row_loss, delta = loss_and_delta(spec, zs[-1], activations[-1], t)
     sums = totals(spec, row_loss, activations[-1], t, weight)
     scaled = weight * params.dtype.type(scale(spec, sums[1]))
     delta = delta * scaled[:, None]
-    return sums, backward(spec, params, x, zs, activations, delta)
+    return sums, backward(spec, params, x, zs, activations, delta, masks)
 
 
 def scale(spec: NetSpec, weight_sum: float) -> float:
@@ -335,9 +355,17 @@ class NumpyTrainer:
         self.spec, self.params, self.optimizer = spec, params, optimizer
         self.m, self.v, self.steps = np.zeros_like(params), np.zeros_like(params), 0
 
-    def step(self, x: Array, t: Array, weight: Array, lr: float, l2: Sequence[float]) -> Array:
+    def step(
+        self,
+        x: Array,
+        t: Array,
+        weight: Array,
+        lr: float,
+        l2: Sequence[float],
+        masks: Masks = (),
+    ) -> Array:
         """Make one update and return the batch's `TOTALS` (before the update)."""
-        sums, grad = loss_and_grad(self.spec, self.params, x, t, weight)
+        sums, grad = loss_and_grad(self.spec, self.params, x, t, weight, masks)
         if not np.isfinite(sums[0]):
             return sums
         layers = zip(self.spec.unflatten(grad), self.spec.unflatten(self.params), l2, strict=True)
@@ -361,6 +389,7 @@ class NumpyTrainer:
         want_metrics: bool,
         stop: Array,
         l2_in_loss: bool = False,
+        dropout_keys: Array | None = None,
     ) -> Report:
         history: list[Array] = []
         for epoch, rates in enumerate(np.asarray(learning_rates, np.float64)):
@@ -370,9 +399,14 @@ class NumpyTrainer:
                 rows: Any = slice(first, first + batch_size)
                 if orders is not None:
                     rows = orders[epoch, rows]
+                x, t, weight = batch_of(self.spec, data, rows)
+                masks: Masks = ()
+                if dropout_keys is not None:
+                    key = dropout_keys[epoch]
+                    masks = _dropout.masks(self.spec, key, first // batch_size, len(x))
                 lr = float(rates[first // batch_size] if rates.ndim else rates)
                 extra = l2_term(self.spec, self.params, l2) if l2_in_loss else 0.0
-                batch = self.step(*batch_of(self.spec, data, rows), lr, l2)
+                batch = self.step(x, t, weight, lr, l2, masks)
                 batch[0] += extra * (1.0 if self.spec.reduction == "sum" else batch[1])
                 sums += batch
                 if not np.isfinite(sums[0]):

@@ -154,6 +154,13 @@ def _add_train(commands: Any) -> None:
         metavar="P",
         help="delta of huber (default 1), quantile of quantile (default 0.5)",
     )
+    add(
+        "--dropout",
+        type=_share,
+        default=0.0,
+        metavar="S",
+        help="share of the hidden units that each step leaves out, default 0",
+    )
     add("--optimizer", choices=tuple(OPTIMIZERS), default="adam", help="default adam")
     add("--lr", type=_positive_real, metavar="RATE", help="learning rate; default the optimizer's")
     add("--momentum", type=_share, metavar="M", help="of sgd and rmsprop, default 0")

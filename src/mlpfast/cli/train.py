@@ -178,6 +178,7 @@ def _net_arguments(args: argparse.Namespace, table: Table) -> dict[str, Any]:
         "loss": loss
         if args.loss_parameter is None
         else PARAMETRIC_LOSSES[loss](args.loss_parameter),
+        "dropout": args.dropout,
     }
 
 
@@ -237,6 +238,7 @@ def _result(
         "parameters": spec.n_params,
         "loss": spec.loss,
         "loss_parameter": spec.loss_parameter,
+        "dropout": list(spec.dropout),
         "dtype": spec.dtype,
         "backend": net.backend,
         "optimizer": job.optimizer.name,

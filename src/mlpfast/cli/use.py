@@ -94,6 +94,7 @@ def info(args: argparse.Namespace) -> int:
             "parameters": spec.n_params,
             "loss": spec.loss,
             "loss_parameter": spec.loss_parameter,
+            "dropout": list(spec.dropout),
             "dtype": spec.dtype,
             "bias": spec.bias,
             "extra": extra,

@@ -147,6 +147,7 @@ class Stack:
             "mean_over_rows",
             bias=chain.bias,
             loss_parameter=loss.parameter if loss else None,
+            dropout=chain.dropout,
         )
 
     @property
