@@ -37,16 +37,18 @@ def main(backend=None):
     X = np.array([(*x, 1) for x, _ in ROWS], float)
     Y = np.array([[t] for _, t in ROWS], float)
 
+    # The rule, W += mo * G - lr * g with g = -gradient, is lr * gradient - mo * the last gradient.
+    # The two take turns in the rows of one array, so that a single product makes the step.
     params = net.params  # a view: writing into it changes the net
-    previous = np.zeros_like(params)
+    gradients = np.zeros((2, net.n_params))
+    factors = np.array([LR, -MOMENTUM]), np.array([-MOMENTUM, LR])
+    rows = [(X[r : r + 1], Y[r : r + 1], gradients[r % 2], factors[r % 2]) for r in range(4)]
     errors = []
     for _ in range(PASSES):
         error = 0.0
-        for row in range(4):
-            loss, grad = net.loss_and_grad(X[row : row + 1], Y[row : row + 1])
-            g = -grad
-            params += MOMENTUM * previous - LR * g
-            previous = g
+        for x, y, gradient, factor in rows:
+            loss, _ = net.loss_and_grad(x, y, out=gradient)
+            params += factor.dot(gradients)
             error += loss
         errors.append(error)
     outputs = net.predict(X)[:, 0]

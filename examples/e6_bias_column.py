@@ -15,15 +15,16 @@ import mlpfast
 LR, STEPS = 0.2, 10_000
 
 
-def main(backend=None):
-    """Return the outputs of the last forward pass."""
-    X = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]], float)
-    Y = np.array([[0], [1], [1], [0]], float)
-    legacy = np.random.RandomState(5)  # the stream of np.random.seed(5)
+X = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]], float)
+Y = np.array([[0], [1], [1], [0]], float)
+
+
+def start(backend=None):
+    """Return the net with the weights of the legacy stream of np.random.seed(5)."""
+    legacy = np.random.RandomState(5)
     W0 = 2 * legacy.random_sample((3, 6)) - 1
     W1 = 2 * legacy.random_sample((6, 1)) - 1
-
-    net = mlpfast.MLP(
+    return mlpfast.MLP(
         [2, 5, 1],
         "sigmoid",
         "sigmoid",
@@ -33,16 +34,25 @@ def main(backend=None):
         init=([W0[:2, :5], W1[:5]], [W0[2, :5], W1[5]]),
         backend=backend,
     )
-    # The loop's last forward pass comes before its last update.
+
+
+def descend(net, steps):
+    """Make so many steps of plain gradient descent."""
     net.fit(
         X[:, :2],
         Y,
-        epochs=STEPS - 1,
+        epochs=steps,
         batch_size=4,
         optimizer=mlpfast.SGD(LR),
         shuffle=False,
         metrics=(),
     )
+
+
+def main(backend=None):
+    """Return the outputs of the last forward pass."""
+    net = start(backend)
+    descend(net, STEPS - 1)  # the loop's last forward pass comes before its last update
     outputs = net.predict(X[:, :2])[:, 0]
     print("outputs", " ".join(f"{o:.8f}" for o in outputs))
     return {"outputs": outputs}

@@ -32,24 +32,22 @@ def main(backend=None):
     for x, row in zip(X, forward, strict=True):
         print(f"({x[0]:.0f},{x[1]:.0f})  s1 {row[0]:.3f}  s2 {row[1]:.3f}  f {row[2]:.3f}")
 
-    # The step for x = (1, 0), y = 0. The gradient by a bias is the unit's delta, with the sign of
-    # descent turned: the text's deltas are those of y - f.
-    x, y = X[2:3], np.zeros((1, 1))
-    _, grad = net.loss_and_grad(x, y)
-    (_, hidden_bias), (_, output_bias) = net.spec.unflatten(grad)
-    deltas = -np.concatenate([output_bias, hidden_bias])  # f, g1, g2
-    print("deltas", " ".join(f"{d:.3f}" for d in deltas))
+    # The step for x = (1, 0), y = 0. Delta is dL/dz; the hand calculation's has the other sign.
+    x, y = X[2], 0
+    step = mlpfast.explain_step(net, x, y, lr=1.0)
+    print(step)
+    below, above = step.layers
+    deltas = -np.concatenate([above.deltas, below.deltas])  # f, g1, g2
 
-    net.fit(x, y, epochs=1, batch_size=1, optimizer=mlpfast.SGD(1.0))
+    # The same step, made: the net now has the weights of the last column.
+    net.fit(x[None], [y], epochs=1, batch_size=1, optimizer=mlpfast.SGD(1.0))
     (w0, w1), (b0, b1) = net.weights, net.biases
     new = {
         "g1": np.append(w0[:, 0], b0[0]),
         "g2": np.append(w0[:, 1], b0[1]),
         "f": np.append(w1[:, 0], b1),
     }
-    for name, weights in new.items():
-        print(f"{name:2}", " ".join(f"{w:.3f}" for w in weights))
-    return {"forward": forward, "deltas": deltas, **new}
+    return {"forward": forward, "deltas": deltas, "step": step, **new}
 
 
 if __name__ == "__main__":

@@ -6,14 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mlpfast import backends
+
 FOLDER = Path(__file__).resolve().parents[1] / "examples"
 
 
-def run(name, backend):
+def load(name):
     spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.main(backend=backend)
+    return module
+
+
+def run(name, backend):
+    return load(name).main(backend=backend)
 
 
 def test_e1_perceptrons_compute_xor_and_refuse_to_learn(backend):
@@ -81,6 +87,28 @@ def test_e6_equals_the_loop_with_the_column():
     np.testing.assert_allclose(outputs, output[:, 0], rtol=1e-10)
 
 
+def test_e7_the_line_and_xor(backend, monkeypatch):
+    monkeypatch.setenv("MLPFAST_BACKEND", backend)
+    result = load("e7_keras_lesson").main()
+    assert (result["slope"], result["height"]) == pytest.approx((2, -1), abs=1e-5)
+    # Half-way nothing can be told apart; in the end it is about 0.027, 0.970, 0.970, 0.037.
+    assert np.abs(result[1000] - 0.5).max() < 0.2
+    np.testing.assert_allclose(result[10_000], [0.027, 0.970, 0.970, 0.037], rtol=0, atol=0.015)
+
+
+@pytest.mark.slow
+def test_e7_mnist(mnist_dir, monkeypatch):
+    if "cpp" not in backends.available():
+        pytest.skip("the compiled backend is not installed, and others take minutes")
+    monkeypatch.setenv("MLPFAST_DATA", str(mnist_dir))
+    model, history, (loss, accuracy) = load("e7_keras_lesson").mnist(verbose=0)
+    assert [layer.count_params() for layer in model.layers] == [401_920, 5_130]
+    assert model.count_params() == 407_050
+    assert len(history.history["loss"]) == 20
+    assert loss == pytest.approx(0.0315, abs=0.003)
+    assert accuracy == pytest.approx(0.8628, abs=0.01)
+
+
 def test_e8_one_step_by_hand(backend):
     result = run("e8_one_step_by_hand", backend)
     forward = [
@@ -91,6 +119,27 @@ def test_e8_one_step_by_hand(backend):
     ]
     np.testing.assert_allclose(result["forward"], forward, rtol=0, atol=0.003)
     np.testing.assert_allclose(result["deltas"], [-0.148, -0.047, 0.074], rtol=0, atol=6e-4)
+    np.testing.assert_allclose(result["step"].layers[1].new_biases, [-1.148], rtol=0, atol=6e-4)
     np.testing.assert_allclose(result["f"], [2.87, -2.074, -1.148], rtol=0, atol=6e-4)
     np.testing.assert_allclose(result["g1"], [1.953, -2, -0.047], rtol=0, atol=6e-4)
     np.testing.assert_allclose(result["g2"], [1.074, 3, -0.926], rtol=0, atol=6e-4)
+
+
+def test_e9_the_pieces(backend):
+    result = run("e9_pieces", backend)
+    z = np.array([-2.0, -0.5, 0.0, 0.5, 2.0])
+    y = 1 / (1 + np.exp(-z))
+    np.testing.assert_allclose(result["outputs"]["sigmoid"], y, rtol=1e-12)
+    np.testing.assert_allclose(result["slopes"]["sigmoid"], y * (1 - y), rtol=1e-12)
+    assert result["outputs"]["step"].tolist() == [0, 0, 0, 1, 1]
+    assert result["slopes"]["relu"].tolist() == [0, 0, 0, 1, 1]
+    for name in ("tanh", "elu", "softplus", "silu", "gelu", "exp"):
+        near = (e9_outputs(name, z + 1e-6) - e9_outputs(name, z - 1e-6)) / 2e-6
+        np.testing.assert_allclose(result["slopes"][name], near, rtol=1e-6, atol=1e-9)
+    # A gradient of 0.5 comes from above z = 3 * (-4) + 2.
+    expected = [0.5, 0.5 * -4, 0.5 * 3, 0.5, 0, 0.5 * y[-1] * (1 - y[-1])]
+    np.testing.assert_allclose(list(result["local"].values()), expected, rtol=1e-12)
+
+
+def e9_outputs(name, z):
+    return load("e9_pieces").outputs(name, z)

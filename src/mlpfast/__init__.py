@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from mlpfast import datasets, kernels
+from mlpfast import datasets, kernels, plotting
 from mlpfast._version import __version__
 from mlpfast.backends import BackendError, FallbackWarning
 from mlpfast.callbacks import (
@@ -13,6 +13,8 @@ from mlpfast.callbacks import (
     ModelCheckpoint,
 )
 from mlpfast.config import get_num_threads, set_num_threads, show_config
+from mlpfast.explain import explain_step
+from mlpfast.gradient_check import check_gradients
 from mlpfast.history import History
 from mlpfast.model import MLP
 from mlpfast.schedules import CosineDecay, ExponentialDecay, PerStep, ReduceOnPlateau, StepDecay
@@ -50,9 +52,12 @@ __all__ = [
     "StepDecay",
     "TrainingDiverged",
     "__version__",
+    "check_gradients",
     "datasets",
+    "explain_step",
     "get_num_threads",
     "kernels",
+    "plotting",
     "set_num_threads",
     "show_config",
 ]

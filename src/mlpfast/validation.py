@@ -13,6 +13,14 @@ _CHUNK_ROWS = 65536
 _SHORT = 4096
 
 
+def check_net(value: object) -> None:
+    """Raise a TypeError unless `value` is an MLP."""
+    from mlpfast.model import MLP
+
+    if not isinstance(value, MLP):
+        raise TypeError(f"net must be a mlpfast.MLP, got {type(value).__name__}")
+
+
 def as_array(name: str, value: Any) -> Array:
     """Return `value` as a numeric array in native byte order, itself if it is one already."""
     if type(value) is not np.ndarray:

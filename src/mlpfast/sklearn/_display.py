@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlpfast.plotting import new_axes
+from mlpfast.plotting.axes import axes_for
 
 
 class LossCurveDisplay:
@@ -94,7 +94,7 @@ class LossCurveDisplay:
         self, ax: Any = None, *, name: str | None = None, **line_kwargs: Any
     ) -> LossCurveDisplay:
         """Draw the curve; see `from_estimator`."""
-        ax = new_axes() if ax is None else ax
+        ax = axes_for(ax)
         label = name or self.estimator_name
         epochs = range(1, len(self.loss_curve) + 1)
         marker = {"marker": "o"} if len(epochs) == 1 else {}
