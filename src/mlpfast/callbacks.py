@@ -57,10 +57,11 @@ class LambdaCallback(Callback):
             "on_train_end": on_train_end,
         }
         for name, function in given.items():
-            if function is not None and not callable(function):
+            if function is None:
+                continue
+            if not callable(function):
                 raise TypeError(f"{name} must be callable, got {type(function).__name__}")
-            if function is not None:
-                setattr(self, name, function)
+            setattr(self, name, function)
 
 
 def as_callback(callback: Callback | Callable[..., Any]) -> Callback:

@@ -343,7 +343,7 @@ class NetSpec:
         """Number of dense layers (weight matrices)."""
         return len(self.sizes) - 1
 
-    @property
+    @cached_property
     def n_params(self) -> int:
         """Number of parameters, weights and biases."""
         return sum((i + self.bias) * o for i, o in zip(self.sizes, self.sizes[1:], strict=False))
@@ -363,7 +363,7 @@ class NetSpec:
         """The net as it predicts."""
         return replace(self, dropout=()) if self.dropout else self
 
-    @property
+    @cached_property
     def trainable(self) -> bool:
         """Whether every activation has a derivative."""
         return not FORWARD_ONLY.intersection(self.activations)
@@ -595,7 +595,7 @@ def _default(name: str) -> Optimizer:
 
 def check_l2(value: Any, n_layers: int) -> tuple[float, ...]:
     """Return the l2 factor of each layer's weights, from one for all or one each."""
-    if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str):
+    if isinstance(value, float | str) or not isinstance(value, Sequence | np.ndarray):
         return (check_real("l2", value, low=0.0),) * n_layers
     if len(value) != n_layers:
         raise ValueError(f"l2 must be one number or one a layer ({n_layers}), got {len(value)}")

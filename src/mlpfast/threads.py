@@ -14,13 +14,21 @@ from mlpfast.spec import check_int
 MAX_THREADS = 4096
 
 _chosen: int | None = None
-_here = threading.local()  # what `limited_to` says, for the calling thread alone
+
+
+class _Limit(threading.local):
+    """What `limited_to` says, for the calling thread alone."""
+
+    threads: int | None = None
+
+
+_here = _Limit()
 
 
 def num_threads() -> int:
     """Return the number of threads in force."""
     global _chosen
-    limit: int | None = getattr(_here, "limit", None)
+    limit = _here.threads
     if limit is not None:
         return limit
     if _chosen is None:
@@ -40,12 +48,12 @@ def set_num_threads(n: int) -> int:
 @contextmanager
 def limited_to(n: int | None) -> Iterator[None]:
     """Use n threads for what this thread does inside; None changes nothing."""
-    before = getattr(_here, "limit", None)
-    _here.limit = before if n is None else n
+    before = _here.threads
+    _here.threads = before if n is None else n
     try:
         yield
     finally:
-        _here.limit = before
+        _here.threads = before
 
 
 def _from_environment() -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlpfast.backends.base import Array, Data, Report
+from mlpfast.backends.base import Array, Data, Report, Trainer
 from mlpfast.backends.numpy import l2_term
 from mlpfast.callbacks import Callback, as_callback
 from mlpfast.history import History, summarize
@@ -134,7 +134,7 @@ def fit(
                 report = trainer.run(
                     data,
                     orders,
-                    _rates(optimizer, first, count, trainer.steps, -(-n // batch_size)),
+                    _rates(optimizer, first, count, trainer, -(-n // batch_size)),
                     batch_size,
                     l2=factors,
                     want_metrics=bool(metrics),
@@ -169,13 +169,14 @@ def _check_monitor(name: str | None, metrics: Sequence[str], validation: Data | 
     check_choice("monitor", name, [*figures, *("val_" + f for f in figures if validation)])
 
 
-def _rates(optimizer: Optimizer, first: int, count: int, step: int, steps: int) -> Array:
-    """Return the learning rates of some epochs, of `steps` steps each, `step` the first."""
+def _rates(optimizer: Optimizer, first: int, count: int, trainer: Trainer, steps: int) -> Array:
+    """Return the learning rates of some epochs, of `steps` steps each, that a trainer has next."""
     if not callable(optimizer.learning_rate):
         rate = float(optimizer.learning_rate)
         return np.array([rate]) if count == 1 else np.full(count, rate)  # np.full takes 1 us more
     if optimizer.per_step:
-        rates = [optimizer.learning_rate_at(step + i) for i in range(count * steps)]
+        made = trainer.steps
+        rates = [optimizer.learning_rate_at(made + i) for i in range(count * steps)]
         return np.array(rates).reshape(count, steps)
     return np.array([optimizer.learning_rate_at(first + i) for i in range(count)])
 
