@@ -51,17 +51,17 @@ class LambdaCallback(Callback):
         on_train_begin: Callable[[MLP], Any] | None = None,
         on_train_end: Callable[[MLP, History], Any] | None = None,
     ) -> None:
-        given = {
-            "on_epoch_end": on_epoch_end,
-            "on_train_begin": on_train_begin,
-            "on_train_end": on_train_end,
-        }
-        for name, function in given.items():
-            if function is None:
-                continue
-            if not callable(function):
-                raise TypeError(f"{name} must be callable, got {type(function).__name__}")
-            setattr(self, name, function)
+        if on_epoch_end is not None:
+            self._set("on_epoch_end", on_epoch_end)
+        if on_train_begin is not None:
+            self._set("on_train_begin", on_train_begin)
+        if on_train_end is not None:
+            self._set("on_train_end", on_train_end)
+
+    def _set(self, name: str, function: Callable[..., Any]) -> None:
+        if not callable(function):
+            raise TypeError(f"{name} must be callable, got {type(function).__name__}")
+        setattr(self, name, function)
 
 
 def as_callback(callback: Callback | Callable[..., Any]) -> Callback:

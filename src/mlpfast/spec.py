@@ -593,9 +593,12 @@ def _default(name: str) -> Optimizer:
     return OPTIMIZERS[name]()  # type: ignore[call-arg]
 
 
+_ONE_EACH = (Sequence, np.ndarray)
+
+
 def check_l2(value: Any, n_layers: int) -> tuple[float, ...]:
     """Return the l2 factor of each layer's weights, from one for all or one each."""
-    if isinstance(value, float | str) or not isinstance(value, Sequence | np.ndarray):
+    if type(value) is float or isinstance(value, str) or not isinstance(value, _ONE_EACH):
         return (check_real("l2", value, low=0.0),) * n_layers
     if len(value) != n_layers:
         raise ValueError(f"l2 must be one number or one a layer ({n_layers}), got {len(value)}")
