@@ -356,6 +356,10 @@ THREADED = {
     ),
     "xor": ([2, 5, 1], "sigmoid", "sigmoid", "squared_error", 4, 4, 300),
     "quantile": ([12, 90, 2], "relu", "identity", mlpfast.Quantile(0.9), 900, 300, 2),
+    # One hidden layer, whose units are shared out.
+    "slices": ([80, 150, 5], "relu", "softmax", "categorical_crossentropy", 450, 200, 3),
+    "slices of one batch": ([90, 130, 2], "silu", "sigmoid", "mse", 250, 250, 3),
+    "uneven slices": ([150, 100, 1], "tanh", "identity", "huber", 400, 197, 3),
 }
 
 
@@ -382,6 +386,53 @@ def test_threads_do_not_change_a_bit(name, backend, dtype, restore_threads):
     for params, history in results[1:]:
         np.testing.assert_array_equal(params, results[0][0])
         assert history == results[0][1]
+
+
+@pytest.mark.parametrize("hidden", [name for name in HIDDEN if name != "softmax"])
+@pytest.mark.parametrize(
+    ("output", "loss"),
+    [
+        ("identity", "squared_error"),
+        ("sigmoid", "mse"),
+        ("softmax", "mae"),
+        ("softmax", "categorical_crossentropy"),
+        ("sigmoid", "binary_log_loss"),
+        ("gelu", "huber"),
+    ],
+)
+def test_slices_of_a_hidden_layer(hidden, output, loss, backend, dtype):
+    """Nets with one hidden layer of some panels, batches of up to 256 rows."""
+    for seed, (sizes, n, bias) in enumerate(
+        [([7, 40, 3], 90, True), ([30, 100, 1], 233, False), ([5, 67, 9], 256, True)]
+    ):
+        case = Case(
+            *(sizes, [hidden], output, loss, "mean", bias),
+            np.random.default_rng(seed).standard_normal((n, sizes[0])),
+            np.random.default_rng(seed + 9).random((n, sizes[-1])),
+            np.random.default_rng(seed + 5).random(n) + 0.1 if seed == 1 else None,
+            1.0,
+            seed,
+        )
+        results = []
+        for net in pair(case, dtype, backend):
+            value, gradient = net.loss_and_grad(case.x, case.y, case.weight)
+            history = net.fit(
+                *(case.x, case.y),
+                sample_weight=case.weight,
+                epochs=3,
+                batch_size=n - 20,
+                optimizer=mlpfast.SGD(0.01, momentum=0.5),
+                l2=0.1,
+                shuffle=False,
+                metrics=("mae",),
+            )
+            results.append((net.params, value, gradient, history.history))
+        got, expected = results
+        close(got[0], expected[0], dtype, 1e-3, 1e-8)
+        close(got[1], expected[1], dtype, 1e-4, 1e-10)
+        close(got[2], expected[2], dtype, 1e-4, 1e-10)
+        for name in ("loss", "mae"):
+            close(np.array(got[3][name]), np.array(expected[3][name]), dtype, 1e-3, 1e-8)
 
 
 def test_the_same_run_twice_gives_the_same_bits(backend, dtype):

@@ -37,18 +37,6 @@ ptrdiff_t rows_of_a_block(const Network<T>& net) {
   return std::max({kBlockBytes / row_bytes, kLeastBlockRows, ptrdiff_t(net.kernels.panel)});
 }
 
-// Of the two ways to a weight gradient, whether the one with rows in the lanes takes fewer
-// instructions: it adds up a vector at the end of each sum, three instructions, or one if the
-// vector is kept for the next block; the other fills vectors with outputs and has to transpose the
-// deltas, a third of an instruction each.
-bool rows_fill_better(const Layer& layer, ptrdiff_t rows, ptrdiff_t lanes, bool keeps) {
-  const double in_lanes =
-      double(layer.n_in * layer.n_out) * (double(rows) / double(lanes) + (keeps ? 1 : 3));
-  const double by_units = double(rows) * (double(layer.n_in * layer.out_padded) / double(lanes) +
-                                          double(layer.n_out) / 3);
-  return in_lanes < by_units;
-}
-
 }  // namespace
 
 template <class T>
@@ -63,7 +51,7 @@ NarrowPlan<T>::NarrowPlan(const Network<T>& net, ptrdiff_t rows, int threads, bo
   // An odd number of cache lines, so that units do not fall on the same sets of the cache.
   ld_ = (round_up(block_rows_, line) / line | 1) * line;
 
-  place_size_ = (layout.layers.front().n_in + layout.layers.back().n_out + 1) * ld_;
+  place_size_ = Rows::size(net.spec, ld_);
   if (repeated) kept_blocks_ = (most + block_rows_ - 1) / block_rows_;
   const ptrdiff_t places =
       arena.reserve_array<T>(place_size_ * (repeated ? groups * kept_blocks_ : this->team_size_));
@@ -76,7 +64,7 @@ NarrowPlan<T>::NarrowPlan(const Network<T>& net, ptrdiff_t rows, int threads, bo
     const ptrdiff_t lanes = net.kernels.lanes;
     const ptrdiff_t partial = round_up(layer.n_in, lanes) * layer.n_out * lanes;
     const bool keeps = block_rows_ < most && partial * ptrdiff_t(sizeof(T)) <= kPartialBytes;
-    sums_rows_.push_back(rows_fill_better(layer, block_rows_, lanes, keeps));
+    sums_rows_.push_back(sums_over_rows_are_shorter(layer, block_rows_, lanes, keeps));
     partials.push_back(sums_rows_.back() && keeps ? partial : 0);
   }
   for (auto& o : offsets) {
@@ -95,7 +83,8 @@ NarrowPlan<T>::NarrowPlan(const Network<T>& net, ptrdiff_t rows, int threads, bo
   const ptrdiff_t gradients = arena.reserve_array<T>(groups * layout.packed_size);
   arena.commit();
   for (const auto& o : offsets) {
-    Block block{arena.at<const T*>(o[0]), arena.at<T>(o[1]), arena.at<T>(o[2]), {}, {}};
+    Block block{
+        {arena.at<const T*>(o[0]), arena.at<T>(o[1]), block_rows_}, arena.at<T>(o[2]), {}, {}};
     for (size_t i = 3; i < o.size(); i += 4)
       block.layers.push_back({arena.at<T>(o[i]), arena.at<T>(o[i + 1]), arena.at<T>(o[i + 2]),
                               o[i + 3] < 0 ? nullptr : arena.at<T>(o[i + 3])});
@@ -182,11 +171,9 @@ void NarrowPlan<T>::combine_rest(ptrdiff_t groups, int team_size, Range range) c
 }
 
 template <class T>
-typename NarrowPlan<T>::Rows NarrowPlan<T>::place_of(ptrdiff_t group, ptrdiff_t b,
-                                                     const Team& team) const {
-  const ptrdiff_t n_in = this->net_.spec.sizes.front(), n_out = this->net_.spec.sizes.back();
-  T* x = places_ + place_size_ * (kept_blocks_ ? group * kept_blocks_ + b : team.index);
-  return {x, x + n_in * ld_, x + (n_in + n_out) * ld_};
+UnitRows<T> NarrowPlan<T>::place_of(ptrdiff_t group, ptrdiff_t b, const Team& team) const {
+  const ptrdiff_t place = kept_blocks_ ? group * kept_blocks_ + b : team.index;
+  return Rows::in(places_ + place_size_ * place, this->net_.spec, ld_);
 }
 
 template <class T>
@@ -207,7 +194,8 @@ void NarrowPlan<T>::run_group(const Team& team, const Step<T>& step, ptrdiff_t g
     // A batch that is kept was the last step's as well, which would have been the last one of the
     // run, had not all of it been finite.
     if (!(kept_blocks_ && step.announced)) {
-      const ptrdiff_t bad = gather(step.batch, rows, in, block);
+      const ptrdiff_t bad =
+          block.reader.gather(this->net_, step.batch, rows, padded(rows.size()), in, ld_);
       if (result.bad_row < 0) result.bad_row = bad;
     }
     block.dropping = step.dropping;
@@ -215,57 +203,13 @@ void NarrowPlan<T>::run_group(const Team& team, const Step<T>& step, ptrdiff_t g
     if (this->net_.drops_inputs())
       drop(0, in.x, in.x, this->net_.spec.sizes.front(), padded(rows.size()), block);
     forward(step.state.w, in, rows.size(), block);
-    result.totals.add(loss(step, in, rows.size(), scale, block));
+    const auto& last = block.layers.back();
+    result.totals.add(unit_loss(this->net_, in, static_cast<const T*>(last.z), last.a, last.d,
+                                step.batch.data->weight != nullptr, step.want_metrics, rows.size(),
+                                ld_, scale));
     backward(step.state.w, in, {padded(rows.size()), b == 0, b + 1 == count}, gradient, block);
   }
   results_[size_t(group)] = result;
-}
-
-template <class T>
-ptrdiff_t NarrowPlan<T>::gather(const Batch<T>& batch, Range rows, const Rows& to,
-                                const Block& block) const {
-  const Network<T>& net = this->net_;
-  const Data<T>& data = *batch.data;
-  const ptrdiff_t n = rows.size(), n_in = net.spec.sizes.front(), n_out = net.spec.sizes.back();
-  const bool in_place = data.in_place();
-  const T** x = block.rows;
-  const T** y = block.rows + block_rows_;
-  ptrdiff_t bad = -1;
-  if (!in_place) {
-    Gather<T> g = batch.gather(rows, n_in);
-    g.to = block.read;
-    g.ld = net.layout.ld_input;
-    g.block = net.kernels.tile;
-    const ptrdiff_t at = net.kernels.gather[int(data.x_type)](g);
-    if (at >= 0) bad = batch.row(rows.begin + at);
-  }
-  for (ptrdiff_t i = 0; i < n; ++i) {
-    const ptrdiff_t row = batch.row(rows.begin + i);
-    x[i] =
-        in_place ? reinterpret_cast<const T*>(data.row(row)) : block.read + i * net.layout.ld_input;
-    if (data.y) y[i] = data.y + row * n_out;
-    if (data.weight) to.weight[i] = data.weight[row];
-  }
-  // The last row fills the rest: nothing happens there that does not happen to a row of the batch.
-  const ptrdiff_t all = padded(n);
-  for (ptrdiff_t i = n; i < all; ++i) {
-    x[i] = x[n - 1];
-    y[i] = y[n - 1];
-    to.weight[i] = to.weight[n - 1];
-  }
-  const bool finite = net.kernels.take_rows(x, all, n_in, to.x, ld_);
-  if (!finite && in_place) {
-    for (ptrdiff_t i = 0; i < n && bad < 0; ++i)
-      if (!all_finite(x[i], n_in)) bad = batch.row(rows.begin + i);
-  }
-  if (data.y) {
-    net.kernels.take_rows(y, all, n_out, to.target, ld_);
-  } else {
-    for (ptrdiff_t j = 0; j < n_out; ++j) std::fill_n(to.target + j * ld_, all, T(0));
-    for (ptrdiff_t i = 0; i < n; ++i)
-      to.target[data.labels[batch.row(rows.begin + i)] * ld_ + i] = T(1);
-  }
-  return bad;
 }
 
 template <class T>
@@ -315,43 +259,6 @@ void NarrowPlan<T>::forward(const T* w, const Rows& in, ptrdiff_t rows, const Bl
     if (layer.drops) drop(l + 1, outputs, buffers.a, layer.n_out, padded(rows), block);
     input = buffers.a;
   }
-}
-
-template <class T>
-Totals NarrowPlan<T>::loss(const Step<T>& step, const Rows& in, ptrdiff_t rows, T scale,
-                           const Block& block) const {
-  const Network<T>& net = this->net_;
-  const Layer& layer = net.last();
-  const auto& buffers = block.layers.back();
-  UnitLoss<T> r;
-  r.z = buffers.z;
-  r.a = buffers.a;
-  r.target = in.target;
-  r.delta = buffers.d;
-  r.weight = step.batch.data->weight ? in.weight : nullptr;
-  r.scale = scale;
-  r.rows = rows;
-  r.cols = layer.n_out;
-  r.ld = ld_;
-  r.slopes = net.spec.template slopes<T>();
-  Totals totals;
-  totals.loss = net.spec.loss == Loss::poisson && net.layout.loss_from_logits
-                    ? net.kernels.unit_poisson_from_logits(r)
-                    : net.kernels.unit_loss[int(net.spec.loss)](r);
-  totals.weight = double(rows);
-  if (net.spec.counts_rows()) r.weight = nullptr;  // it was for the loss alone
-  if (r.weight) {
-    totals.weight = 0;
-    for (ptrdiff_t i = 0; i < rows; ++i) totals.weight += double(r.weight[i]);
-  }
-  if (step.want_metrics) {
-    Metrics metrics;
-    net.kernels.unit_metrics(r, metrics);
-    totals.correct = metrics.correct;
-    totals.squared_error = metrics.squared_error;
-    totals.absolute_error = metrics.absolute_error;
-  }
-  return totals;
 }
 
 template <class T>

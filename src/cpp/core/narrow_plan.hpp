@@ -12,7 +12,7 @@
 
 #include <vector>
 
-#include "plan.hpp"
+#include "unit_rows.hpp"
 
 namespace mlpfast {
 
@@ -31,18 +31,12 @@ class NarrowPlan final : public Plan<T> {
       T* d;        // deltas (n_out, padded, ld)
       T* partial;  // sums of the weight gradient, see UnitGradient
     };
-    const T** rows;  // where the rows of x, then those of y begin
-    T* read;         // rows of x that had to be converted (rows, ld_input)
-    T* by_row;       // deltas of one layer (rows, n_out padded)
+    RowReader<T> reader;
+    T* by_row;  // deltas of one layer (rows, n_out padded)
     std::vector<Buffers> layers;
     Dropping dropping;
   };
-  // What is read of a block of rows.
-  struct Rows {
-    T* x;       // (n_in, ld)
-    T* target;  // (n_out, ld)
-    T* weight;  // (rows,) sample weights
-  };
+  using Rows = UnitRows<T>;
   // What a group of rows leaves behind.
   struct GroupResult {
     Totals totals;
@@ -57,11 +51,7 @@ class NarrowPlan final : public Plan<T> {
   void run_group(const Team& team, const Step<T>& step, ptrdiff_t group, ptrdiff_t groups, T scale);
   // Where block `b` of a group is read to: its own place where it is kept for the next step.
   Rows place_of(ptrdiff_t group, ptrdiff_t b, const Team& team) const;
-  // Reads some rows of the batch; returns the first that is not finite, or -1.
-  ptrdiff_t gather(const Batch<T>& batch, Range rows, const Rows& to, const Block& block) const;
   void forward(const T* w, const Rows& in, ptrdiff_t rows, const Block& block) const;
-  Totals loss(const Step<T>& step, const Rows& in, ptrdiff_t rows, T scale,
-              const Block& block) const;
   void backward(const T* w, const Rows& in, Place place, T* gradient, const Block& block) const;
   void derive(size_t l, Place place, T* gradient, const Block& block) const;
   void propagate(size_t l, const T* w, ptrdiff_t rows, const Block& block) const;

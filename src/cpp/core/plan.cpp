@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "narrow_plan.hpp"
+#include "sliced_plan.hpp"
 #include "wide_plan.hpp"
 
 namespace mlpfast {
@@ -12,8 +13,6 @@ namespace {
 // Nets of up to this many parameters may take the narrow plan: a gradient for each group of rows
 // then costs little beside the work on the group.
 constexpr ptrdiff_t kNarrowParams = 32768;
-// For less work in a step, waiting for the other threads costs more than they bring.
-constexpr double kFlopsWorthAThread = 3e6;
 
 // The narrow plan fills vectors with rows, the wide one with units: whether the first pads less.
 template <class T>
@@ -31,7 +30,7 @@ bool rows_fill_better(const Network<T>& net, ptrdiff_t rows) {
 template <class T>
 Plan<T>::Plan(const Network<T>& net, ptrdiff_t rows, int threads)
     : net_(net), rows_(rows), threads_(threads) {
-  const double worth = net.flops_training() * double(rows) / kFlopsWorthAThread;
+  const double worth = net.flops_training() * double(rows) / kStepFlopsWorthAThread;
   team_size_ = int(std::max(1.0, std::min(double(threads), worth)));
 }
 
@@ -46,8 +45,11 @@ void Plan<T>::update(const Network<T>& net, const Step<T>& step, ptrdiff_t at, c
 template <class T>
 std::unique_ptr<Plan<T>> make_plan(const Network<T>& net, ptrdiff_t rows, int threads, bool fused,
                                    bool repeated) {
-  if (net.layout.n_params <= kNarrowParams && rows_fill_better(net, rows))
+  if (net.layout.n_params <= kNarrowParams && rows_fill_better(net, rows)) {
+    if (SlicedPlan<T>::suits(net, rows))
+      return std::make_unique<SlicedPlan<T>>(net, rows, threads, repeated);
     return std::make_unique<NarrowPlan<T>>(net, rows, threads, repeated && !net.drops_inputs());
+  }
   return std::make_unique<WidePlan<T>>(net, rows, threads, fused);
 }
 

@@ -1,4 +1,4 @@
-// How the gradient of a batch is computed and turned into a step: the interface of the two plans.
+// How the gradient of a batch is computed and turned into a step: the interface of the plans.
 //
 // A plan is made for a net, a batch size and a number of threads. Which one it is and how it cuts
 // up the work depends on the first two alone, so that the threads do not change the result.
@@ -19,6 +19,9 @@ struct State {
   T* m = nullptr;
   T* v = nullptr;
 };
+
+// For less work in a step, waiting for the other threads costs more than they bring.
+constexpr double kStepFlopsWorthAThread = 3e6;
 
 // What is to be done with a batch.
 template <class T>
@@ -51,6 +54,8 @@ class Plan {
   bool fits(ptrdiff_t rows, int threads) const { return rows == rows_ && threads == threads_; }
   // Threads that are worth waking for a batch of the planned size.
   int team_size() const { return team_size_; }
+  // Whether they are worth it wherever they run.
+  Reach reach() const { return reach_; }
 
   // Of the last step. `totals` and `bad_row`, the first row of x that is not finite or -1, are for
   // member 0 at once, and for all after a sync, as is the packed gradient.
@@ -70,6 +75,7 @@ class Plan {
   const ptrdiff_t rows_;
   const int threads_;
   int team_size_;
+  Reach reach_ = Reach::any;
   Arena arena_;
   T* gradients_ = nullptr;
   Totals totals_;

@@ -219,7 +219,7 @@ Totals loss_and_grad(const Network<T>& net, const T* flat, const Data<T>& data, 
   Step<T> step;
   step.batch = {&data, nullptr, 0, data.n};
   step.state = state;
-  run_in_team(plan->team_size(), [&](const Team& team) { plan->step(team, step); });
+  run_in_team(plan->team_size(), plan->reach(), [&](const Team& team) { plan->step(team, step); });
   unpack(net.layout, plan->gradient(), grad);
   return plan->totals();
 }

@@ -2,6 +2,7 @@
 #include "thread_pool.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <memory>
@@ -24,6 +25,10 @@ constexpr int kSpinsBeforeSleep = 2000;
 // Within a task the others are at most microseconds away, unless they have no core: then spinning
 // would keep them from theirs.
 constexpr int kSpinsBeforeYield = 50;
+
+// Near cores meet within this time for each of them; a few trials leave out who was interrupted.
+constexpr std::chrono::nanoseconds kNear{50};
+constexpr int kTrials = 8;
 
 template <class Done>
 inline void spin_until(Done done) {
@@ -138,16 +143,44 @@ void Barrier::wait() {
   spin_until([&] { return phase_.load(std::memory_order_acquire) != phase; });
 }
 
-void run_in_team(int wanted, void (*task)(void*, const Team&), void* context) {
-  if (wanted > 1) {
-    Pool& p = the_pool();
-    const int count = p.acquire(wanted);
-    if (count > 1) {
-      p.run(count, task, context);
-      return;
-    }
+bool Barrier::joins_near_cores(bool asks) {
+  using Clock = std::chrono::steady_clock;
+  wait();  // some were asleep
+  Clock::duration least = Clock::duration::max();
+  for (int i = 0; i < kTrials; ++i) {
+    const auto begin = Clock::now();
+    wait();
+    least = std::min(least, Clock::now() - begin);
   }
-  task(context, Team{});
+  if (asks) near_ = least < count_ * kNear;
+  wait();
+  return near_;
+}
+
+void run_in_team(int wanted, Reach reach, void (*task)(void*, const Team&), void* context) {
+  Pool* p = wanted > 1 ? &the_pool() : nullptr;
+  const int count = p ? p->acquire(wanted) : 1;
+  if (count == 1) {
+    task(context, Team{});
+  } else if (reach == Reach::any) {
+    p->run(count, task, context);
+  } else {
+    struct Trial {
+      void (*task)(void*, const Team&);
+      void* context;
+      bool near;
+    } trial = {task, context, false};
+    p->run(
+        count,
+        [](void* given, const Team& team) {
+          Trial& t = *static_cast<Trial*>(given);
+          const bool leads = team.index == 0, near = team.barrier->joins_near_cores(leads);
+          if (leads) t.near = near;
+          if (near) t.task(t.context, team);
+        },
+        &trial);
+    if (!trial.near) task(context, Team{});
+  }
 }
 
 }  // namespace mlpfast

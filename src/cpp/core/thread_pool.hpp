@@ -13,11 +13,15 @@ class Barrier {
  public:
   explicit Barrier(int count) : count_(count) {}
   void wait();
+  // A few meetings in a row, and whether they took no longer than among near cores; called by all,
+  // who get the same answer, that of the one who `asks`.
+  bool joins_near_cores(bool asks);
 
  private:
   const int count_;
   std::atomic<int> arrived_{0};
   std::atomic<uint32_t> phase_{0};
+  bool near_ = false;
 };
 
 // One of the threads that work on a task together.
@@ -30,19 +34,30 @@ struct Team {
   }
 };
 
+// Whether a team is worth having: always, or only if its members' cores are near each other, so
+// that a line of memory gets from one to another in some tens of nanoseconds. Cores that share no
+// cache take ten times as long, and on a virtual machine the two change places from second to
+// second.
+enum class Reach { any, near_only };
+
 // Runs `task(context, team)` on up to `wanted` threads, the caller among them as index 0, and
 // returns when all are done. While another thread uses the pool, the caller works alone.
 // Exceptions must not leave the task.
-void run_in_team(int wanted, void (*task)(void* context, const Team& team), void* context);
+void run_in_team(int wanted, Reach reach, void (*task)(void* context, const Team& team),
+                 void* context);
 
 template <class F>
-void run_in_team(int wanted, F&& f) {
+void run_in_team(int wanted, Reach reach, F&& f) {
   run_in_team(
-      wanted,
+      wanted, reach,
       [](void* context, const Team& team) {
         (*static_cast<std::remove_reference_t<F>*>(context))(team);
       },
       &f);
+}
+template <class F>
+void run_in_team(int wanted, F&& f) {
+  run_in_team(wanted, Reach::any, f);
 }
 
 }  // namespace mlpfast

@@ -111,7 +111,8 @@ RunResult Trainer<T>::run_epochs(const RunArgs<T>& args, ptrdiff_t epochs) {
     return result;
   }
   go_on_ = finite_ = true;
-  run_in_team(plan_->team_size(), [&](const Team& team) { train(team, args, epochs, result); });
+  run_in_team(plan_->team_size(), plan_->reach(),
+              [&](const Team& team) { train(team, args, epochs, result); });
   return result;
 }
 

@@ -1,0 +1,67 @@
+// The plan for nets with one hidden layer and few parameters, on batches of a few hundred rows: the
+// hidden units are shared out.
+//
+// The units are cut into slices, a number that does not depend on the threads. Who has a slice
+// computes its outputs for all rows and what they add to the logits of the output layer; after the
+// threads have met once, each adds these up, has the deltas of the output layer for itself, and
+// goes back through its slices and updates their weights, which nobody else reads. So no weight and
+// no gradient goes from one core to another: where these share no cache that is most of the time
+// of a small step.
+//
+// As in the narrow plan, the rows lie in the lanes of vectors.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "unit_rows.hpp"
+
+namespace mlpfast {
+
+template <class T>
+class SlicedPlan final : public Plan<T> {
+ public:
+  SlicedPlan(const Network<T>& net, ptrdiff_t rows, int threads, bool repeated);
+  // Whether the net has slices, and batches of so many rows are right for it.
+  static bool suits(const Network<T>& net, ptrdiff_t rows);
+  void step(const Team& team, const Step<T>& step) override;
+
+ private:
+  // Some hidden units, padding included, and their buffers.
+  struct Slice {
+    Range units;
+    T *z, *a, *d;  // (units, ld); z and a may be the same
+    T* part;       // what they add to the logits, (n_out, ld)
+  };
+  // What every thread has for itself.
+  struct Member {
+    UnitRows<T> in;
+    RowReader<T> reader;
+    T *z, *a, *d;  // of the output layer, (n_out, ld); z and a may be the same
+    T* sums;       // of its deltas
+    T* by_row;     // deltas of a slice or of the output layer (rows, units)
+  };
+  template <class F>
+  void for_each_piece(Range slice, F f) const;
+  void ask_for(const State<T>& state, const Slice& slice) const;
+  void forward(const T* w, const Slice& slice, ptrdiff_t rows, const Member& me) const;
+  void add_up(const Member& me) const;
+  Totals loss(const Step<T>& step, ptrdiff_t n, ptrdiff_t rows, bool leads, const Member& me) const;
+  void propagate(const T* w, const Slice& slice, ptrdiff_t rows, const Member& me) const;
+  void hidden_gradient(const Slice& slice, ptrdiff_t rows, const Member& me) const;
+  void output_gradient(const Slice& slice, ptrdiff_t rows, const Member& me) const;
+  void update_slice(const Step<T>& step, const Slice& slice) const;
+
+  const Layer& hidden() const { return this->net_.layout.layers[0]; }
+  const Layer& output() const { return this->net_.layout.layers[1]; }
+  // Those that are not padding.
+  Range real(Range units) const { return {units.begin, std::min(units.end, hidden().n_out)}; }
+
+  ptrdiff_t row_step_, ld_;
+  bool repeated_;
+  bool hidden_over_rows_, output_over_rows_;  // how the weight gradients are computed
+  std::vector<Slice> slices_;
+  std::vector<Member> members_;
+};
+
+}  // namespace mlpfast
