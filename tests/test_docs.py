@@ -53,15 +53,15 @@ def test_every_variable_in_the_readme_exists():
     assert not [name for name in named if name not in used]
 
 
-def test_every_file_that_the_papers_name_exists():
-    for name in ("README.md", "CONTRIBUTING.md"):
-        text = (ROOT / name).read_text(encoding="utf-8")
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
-            assert (ROOT / target).exists(), f"{name}: {target}"
-        for target in re.findall(
-            r"\b(?:src|tests|docs|examples|benchmarks)/[\w./]*\w(?![\w<])", text
-        ):
-            assert (ROOT / target).exists(), f"{name}: {target}"
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", "docs/scikit-learn.md", "docs/performance.md"]
+)
+def test_every_file_that_the_papers_name_exists(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+        assert ((ROOT / name).parent / target).exists(), target
+    for target in re.findall(r"\b(?:src|tests|docs|examples|benchmarks)/[\w./-]*\w(?![\w<])", text):
+        assert (ROOT / target).exists(), target
 
 
 def public():
