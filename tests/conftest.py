@@ -24,6 +24,8 @@ settings.load_profile("mlpfast")
 
 def pytest_configure(config):
     """Fail where the extension is demanded and missing, rather than test less in silence."""
+    # Else scikit-learn skips one of its checks of estimators. SciPy reads it when it is imported.
+    os.environ.setdefault("SCIPY_ARRAY_API", "1")
     if os.environ.get("MLPFAST_REQUIRE_CPP") == "1":
         try:
             backends.load("cpp")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import mlpfast
@@ -53,15 +54,15 @@ def test_every_variable_in_the_readme_exists():
     assert not [name for name in named if name not in used]
 
 
-def test_every_file_that_the_papers_name_exists():
-    for name in ("README.md", "CONTRIBUTING.md"):
-        text = (ROOT / name).read_text(encoding="utf-8")
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
-            assert (ROOT / target).exists(), f"{name}: {target}"
-        for target in re.findall(
-            r"\b(?:src|tests|docs|examples|benchmarks)/[\w./]*\w(?![\w<])", text
-        ):
-            assert (ROOT / target).exists(), f"{name}: {target}"
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", "docs/scikit-learn.md", "docs/performance.md"]
+)
+def test_every_file_that_the_papers_name_exists(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+        assert ((ROOT / name).parent / target).exists(), target
+    for target in re.findall(r"\b(?:src|tests|docs|examples|benchmarks)/[\w./-]*\w(?![\w<])", text):
+        assert (ROOT / target).exists(), target
 
 
 def public():
@@ -90,6 +91,61 @@ PUBLIC = dict(public())
 @pytest.mark.parametrize("name", PUBLIC)
 def test_every_public_thing_has_a_docstring(name):
     assert (inspect.getdoc(PUBLIC[name]) or "").strip(), f"mlpfast.{name} has no docstring"
+
+
+# ------------------------------------------------------------------ the estimators
+
+
+def sections(doc):
+    """Return the entries of each section of a numpydoc text: their names, and what follows them."""
+    found, entries = {}, {}
+    lines = inspect.cleandoc(doc).splitlines()
+    for line, below in zip(lines, [*lines[1:], ""], strict=True):
+        if re.fullmatch("-{3,}", below):
+            entries = found.setdefault(line, {})
+        elif match := re.match(r"([\w*]+(?:, [\w*]+)*) : (.*)", line):
+            for name in match[1].split(", "):
+                entries[name] = match[2]
+    return found
+
+
+@pytest.fixture(params=["MLPClassifier", "MLPRegressor"])
+def estimator(request):
+    pytest.importorskip("sklearn", minversion="1.6")
+    return getattr(mlpfast, request.param)
+
+
+def test_docstrings_of_estimators_have_every_parameter(estimator):
+    described = sections(estimator.__doc__)["Parameters"]
+    parameters = inspect.signature(estimator).parameters
+    assert list(described) == list(parameters)
+    for name, text in described.items():
+        default = parameters[name].default
+        given = text.partition("default ")[2]
+        if " and " in given:  # of two parameters
+            pair = [n for n, other in described.items() if other == text]
+            given = given.split(" and ")[pair.index(name)]
+        assert eval(given) == default, name
+    for method in ("fit", "partial_fit", "predict", "from_sklearn"):
+        function = getattr(estimator, method)
+        names = [n for n in inspect.signature(function).parameters if n != "self"]
+        assert list(sections(function.__doc__)["Parameters"]) == names, method
+        assert "Returns\n" in function.__doc__
+
+
+def test_docstrings_of_estimators_have_every_attribute(estimator):
+    X = np.random.default_rng(0).standard_normal((60, 3))
+    fitted = estimator(max_iter=20, tol=1.0, n_iter_no_change=1, early_stopping=True)
+    fitted.fit(X, (X[:, 0] > 0).astype(int))
+    there = {name for name in vars(fitted) if name.endswith("_") and not name.startswith("_")}
+    described = set(sections(estimator.__doc__)["Attributes"])
+    assert described == {*there, "feature_names_in_"}
+
+
+def test_public_methods_of_estimators_have_docstrings(estimator):
+    for name in dir(estimator):
+        if not name.startswith("_"):
+            assert (inspect.getdoc(getattr(estimator, name)) or "").strip(), name
 
 
 def test_all_is_sorted_and_complete():

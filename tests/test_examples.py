@@ -143,3 +143,15 @@ def test_e9_the_pieces(backend):
 
 def e9_outputs(name, z):
     return load("e9_pieces").outputs(name, z)
+
+
+def test_e10_breast_cancer_with_scikit_learn_and_with_mlpfast(backend):
+    pytest.importorskip("sklearn", minversion="1.6")
+    result = run("e10_breast_cancer", backend)
+    assert result["accuracies"]["mlpfast"] == result["accuracies"]["scikit-learn"]
+    assert len(result["accuracies"]["mlpfast"]) == 5
+    assert min(result["accuracies"]["mlpfast"]) > 0.95
+    theirs, ours = result["probabilities"]["scikit-learn"], result["probabilities"]["mlpfast"]
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-8)
+    assert result["difference"] == np.abs(ours - theirs).max()
+    assert set(result["seconds"]) == set(result["accuracies"])

@@ -1,4 +1,7 @@
-"""The lessons are true: their code runs and prints what they say, commands work, pictures exist."""
+"""The lessons are true: their code runs and prints what they say, commands work, pictures exist.
+
+The code of docs/scikit-learn.md is run in the same way.
+"""
 
 import contextlib
 import importlib.util
@@ -21,6 +24,7 @@ LESSONS = ROOT / "docs" / "lessons"
 if not LESSONS.is_dir():
     pytest.skip("the lessons are not part of this tree", allow_module_level=True)
 PAGES = sorted(LESSONS.glob("*.md"))
+WITH_CODE = [*PAGES, ROOT / "docs" / "scikit-learn.md"]
 NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
 BLOCK = re.compile(r"^```python\n(.*?)^```(?:\n\n```text\n(.*?)^```)?", re.MULTILINE | re.DOTALL)
 SHELL = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -33,7 +37,7 @@ def named(page):
 
 def blocks():
     """Every page with Python code; the blocks of a page share their names, as they read."""
-    for page in PAGES:
+    for page in WITH_CODE:
         found = BLOCK.findall(page.read_text(encoding="utf-8"))
         if found:
             yield pytest.param(found, id=page.stem)
@@ -52,6 +56,8 @@ def same_text(actual, expected):
 
 @pytest.mark.parametrize("found", list(blocks()))
 def test_code_prints_what_the_page_says(found):
+    if any("sklearn" in code for code, _ in found):
+        pytest.importorskip("sklearn", minversion="1.7")
     names = {}
     for code, expected in found:
         assert expected, "a block of code without what it prints"

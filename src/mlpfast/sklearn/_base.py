@@ -76,9 +76,11 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X : array or CSR or CSC matrix of shape (n_samples, n_features)
+            Rows to learn from. float32 and float64 are kept, all else becomes float64.
         y : array of shape (n_samples,) or (n_samples, n_outputs)
             Class labels, or numbers for a regression.
         sample_weight : array of shape (n_samples,), default None
+            What each row counts; None is 1 for all.
         X_val, y_val : arrays, default None
             Rows that are scored after each epoch, into ``validation_scores_``. With
             ``early_stopping=True`` they take the place of those that would be split off X.
@@ -90,7 +92,10 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If the data do not fit, or the weights become NaN or infinite.
+            If a parameter or the data are not as they should be, or if the weights become NaN or
+            infinite.
+        ZeroDivisionError
+            If the weights of a batch add up to 0.
 
         Warns
         -----
@@ -277,10 +282,19 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         without what mlpfast alone has: another loss becomes the squared error, a schedule a
         constant rate.
 
+        Returns
+        -------
+        sklearn.neural_network.MLPClassifier or MLPRegressor
+            Fitted if this one is; with copies of the arrays.
+
         Raises
         ------
         ValueError
             If scikit-learn does not have the activation.
+
+        See Also
+        --------
+        from_sklearn : The other way.
         """
         from mlpfast.sklearn import _convert
 

@@ -30,11 +30,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     hidden_layer_sizes : int or sequence of int, default (100,)
         Units of each hidden layer.
     activation : str or list of str, default "relu"
-        Of the hidden layers, one for all or one each: "identity", "logistic", "tanh", "relu", and
-        mlpfast's own "leaky_relu", "elu", "softplus", "silu", "gelu", "exp", "softmax".
+        Of the hidden layers, one for all or one each: "identity", "logistic" (also called
+        "sigmoid"), "tanh", "relu", and mlpfast's own "leaky_relu", "elu", "softplus", "silu",
+        "gelu", "exp", "softmax".
     solver : {"adam", "sgd", "lbfgs"}, default "adam"
-        "lbfgs" is SciPy's, on all rows at once; it takes none of the parameters that speak of
-        batches, epochs, rates or moments.
+        "lbfgs" is SciPy's, on all rows at once; it takes no heed of the parameters that speak of
+        batches, epochs, rates, moments, rows held out, dropout, decay, clipping or callbacks.
     alpha : float, default 0.0001
         Factor on half the sum of the squared weights, which is added to the loss of a batch and
         divided by its rows.
@@ -46,7 +47,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         "sgd". A function from the epoch (0, 1, ...) to a rate, such as `mlpfast.CosineDecay`, is
         for "adam" as well.
     learning_rate_init : float, default 0.001
+        The rate at the start, unless ``learning_rate`` is a function.
     power_t : float, default 0.5
+        The power for "invscaling".
     max_iter : int, default 200
         Epochs at most, or iterations of "lbfgs".
     shuffle : bool, default True
@@ -60,21 +63,25 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     warm_start : bool, default False
         Let `fit` go on from the weights there are.
     momentum : float in [0, 1], default 0.9
+        How much of its velocity "sgd" keeps.
     nesterovs_momentum : bool, default True
-        Both are for "sgd".
+        Whether "sgd" looks ahead, by Nesterov's rule.
     early_stopping : bool, default False
         Stop when the score on rows held out, not the loss, has not improved by ``tol`` for
         ``n_iter_no_change`` epochs, and go back to the best weights.
     validation_fraction : float in [0, 1), default 0.1
         Share of the rows held out for that.
     beta_1, beta_2 : float in [0, 1), default 0.9 and 0.999
+        How much of its first and second moments "adam" keeps.
     epsilon : float, default 1e-8
-        These three are for "adam".
+        What "adam" adds to the root that it divides by.
     n_iter_no_change : int or inf, default 10
+        Epochs without an improvement by ``tol`` that a fit bears; one more ends it.
     max_fun : int, default 15000
         Evaluations of the loss by "lbfgs" at most.
     class_weight : dict, "balanced" or None, default None
-        Factor on the rows of each class; "balanced" makes the classes weigh the same.
+        Factor on the rows of each class; "balanced" makes the classes weigh the same, and is not
+        for `partial_fit`, which does not have all rows.
     dropout : float or list of float in [0, 1), default 0
         Share of the hidden layers' outputs, one for all or one each, that is dropped in training.
     weight_decay : float, default 0
@@ -93,27 +100,39 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
     Attributes
     ----------
-    classes_ : array or list of arrays
+    classes_ : (n_classes,) array
         Labels of the classes, in the order of the outputs.
     coefs_, intercepts_ : list of arrays
         Weights (n_in, n_out) and biases (n_out,) of each layer.
     n_iter_ : int
         Epochs or iterations of the last fit.
     t_ : int
-        Rows that have been trained on.
+        Rows that have been trained on, each as often as it was; 0 with "lbfgs".
     n_layers_, n_outputs_, n_features_in_ : int
         Layers, inputs and outputs among them; outputs; inputs.
     out_activation_ : str
+        Activation of the output layer: "softmax" of several classes, else "logistic".
     loss_ : float
         Of the last epoch, with the term of ``alpha``.
     loss_curve_ : list of float
-        The same of every epoch.
+        The same of every epoch; not with "lbfgs", as what follows.
     best_loss_ : float or None
         The least of them; None with early stopping.
     validation_scores_, best_validation_score_ : list of float and float, or None
-        Scores on rows held out.
+        Accuracy on the rows held out after each epoch, and the best; None if there are none.
     feature_names_in_ : (n_features,) array
-        If X had names that are strings.
+        Names of the columns, if X had names that are strings.
+
+    See Also
+    --------
+    MLPRegressor : The same for numbers.
+    mlpfast.MLP : The net itself, with more losses, outputs and optimizers.
+    LossCurveDisplay : Draws ``loss_curve_``.
+
+    Notes
+    -----
+    `coefs_` and `intercepts_` are views of one flat array, into which the fit writes. Weights,
+    losses and predictions are bitwise the same for any number of threads.
 
     Examples
     --------
@@ -187,14 +206,36 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         Parameters
         ----------
         X : array or CSR or CSC matrix of shape (n_samples, n_features)
+            Rows to learn from.
         y : array of shape (n_samples,) or (n_samples, n_classes)
+            Their classes, or which labels apply.
         sample_weight : array of shape (n_samples,), default None
+            What each row counts; None is 1 for all.
         classes : array of shape (n_classes,), default None
             All classes there will ever be. Wanted by the first call.
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        AttributeError
+            If the solver is "lbfgs".
+        ValueError
+            If the first call has no classes or a later one brings others, or with early stopping
+            or balanced classes.
+
+        Examples
+        --------
+        >>> from mlpfast import MLPClassifier
+        >>> clf = MLPClassifier((4,), random_state=0)
+        >>> for X, y in [([[0.0], [1.0]], [0, 1]), ([[2.0], [3.0]], [1, 2])]:
+        ...     clf = clf.partial_fit(X, y, classes=[0, 1, 2])
+        >>> clf.classes_
+        array([0, 1, 2])
+        >>> int(clf.t_)
+        4
         """
         if _check_partial_fit_first_call(self, classes):
             self._label_binarizer = LabelBinarizer()
@@ -257,7 +298,27 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> MLPClassifier:
-        """Return an estimator with the parameters and weights of scikit-learn's `MLPClassifier`."""
+        """Return an estimator with the parameters and weights of scikit-learn's `MLPClassifier`.
+
+        Parameters
+        ----------
+        estimator : sklearn.neural_network.MLPClassifier
+            Fitted or not. Its arrays are copied, its moments are not: training begins anew with
+            them.
+
+        Returns
+        -------
+        MLPClassifier
+
+        Raises
+        ------
+        TypeError
+            If it is something else.
+
+        See Also
+        --------
+        to_sklearn : The other way.
+        """
         from mlpfast.sklearn import _convert
 
         return _convert.from_sklearn(cls, estimator)
@@ -270,10 +331,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         Parameters
         ----------
         X : array or CSR or CSC matrix of shape (n_samples, n_features)
+            Finite numbers.
 
         Returns
         -------
         array of shape (n_samples,) or (n_samples, n_classes)
+
+        Raises
+        ------
+        NotFittedError
+            If there has been no fit.
+        ValueError
+            If X is not such an array.
         """
         outputs = self._outputs(X)
         if self.n_outputs_ == 1:
@@ -281,15 +350,24 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return self._label_binarizer.inverse_transform(outputs)
 
     def predict_proba(self, X: Any) -> Array:
-        """Return the probability of each class, in the order of `classes_`.
+        """Return the probability of each class, or that each label applies.
 
         Parameters
         ----------
         X : array or CSR or CSC matrix of shape (n_samples, n_features)
+            Finite numbers.
 
         Returns
         -------
         (n_samples, n_classes) array
+            Columns in the order of `classes_`. The rows add up to 1, but for labels.
+
+        Raises
+        ------
+        NotFittedError
+            If there has been no fit.
+        ValueError
+            If X is not such an array.
         """
         outputs = self._outputs(X)
         if self.n_outputs_ > 1:
@@ -300,7 +378,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return both
 
     def predict_log_proba(self, X: Any) -> Array:
-        """Return the logarithm of `predict_proba`."""
+        """Return the logarithm of `predict_proba`.
+
+        Parameters
+        ----------
+        X : array or CSR or CSC matrix of shape (n_samples, n_features)
+            Finite numbers.
+
+        Returns
+        -------
+        (n_samples, n_classes) array
+            -inf where the probability is 0.
+        """
         probabilities = self.predict_proba(X)
         return np.log(probabilities, out=probabilities)
 

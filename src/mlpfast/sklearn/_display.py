@@ -15,9 +15,13 @@ class LossCurveDisplay:
     Parameters
     ----------
     loss_curve : list of float
+        The loss after each epoch.
     validation_scores : list of float, optional
+        The score after each epoch.
     estimator_name : str, optional
+        For the legend.
     score_name : str, default "score"
+        For the axis of the score.
 
     Attributes
     ----------
@@ -25,7 +29,8 @@ class LossCurveDisplay:
         Those of the loss.
     line_ : matplotlib line
         The loss.
-    score_ax_, score_line_ : the same for the score, or None
+    score_ax_, score_line_ : matplotlib axes and line, or None
+        Those of the score, if there is one.
 
     Examples
     --------
@@ -57,13 +62,18 @@ class LossCurveDisplay:
 
         Parameters
         ----------
-        estimator : fitted MLPClassifier or MLPRegressor, or a Pipeline that ends in one
+        estimator : MLPClassifier, MLPRegressor, or a Pipeline that ends in one
+            Fitted.
         ax : matplotlib axes, optional
             By default those of a new figure that pyplot knows nothing of.
         name : str, optional
             For the legend, by default that of the class.
         **line_kwargs
             For matplotlib's ``plot`` of the loss.
+
+        Returns
+        -------
+        LossCurveDisplay
 
         Raises
         ------
@@ -93,7 +103,22 @@ class LossCurveDisplay:
     def plot(
         self, ax: Any = None, *, name: str | None = None, **line_kwargs: Any
     ) -> LossCurveDisplay:
-        """Draw the curve; see `from_estimator`."""
+        """Draw the curve.
+
+        Parameters
+        ----------
+        ax : matplotlib axes, optional
+            By default those of a new figure that pyplot knows nothing of.
+        name : str, optional
+            For the legend, by default ``estimator_name``.
+        **line_kwargs
+            For matplotlib's ``plot`` of the loss.
+
+        Returns
+        -------
+        LossCurveDisplay
+            This one, with the attributes that end in an underscore.
+        """
         ax = axes_for(ax)
         label = name or self.estimator_name
         epochs = range(1, len(self.loss_curve) + 1)

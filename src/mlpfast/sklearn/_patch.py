@@ -16,6 +16,19 @@ def patch_sklearn() -> None:
     What is imported from there afterwards is mlpfast's; a program calls this first, or is run by
     ``python -m mlpfast.accel program.py``. Names that have been imported before stay what they are.
     Calling it again changes nothing.
+
+    See Also
+    --------
+    unpatch_sklearn : Undo it.
+
+    Examples
+    --------
+    >>> import mlpfast
+    >>> mlpfast.patch_sklearn()
+    >>> from sklearn.neural_network import MLPClassifier
+    >>> MLPClassifier is mlpfast.MLPClassifier
+    True
+    >>> mlpfast.unpatch_sklearn()
     """
     from sklearn import neural_network
 
@@ -29,7 +42,14 @@ def patch_sklearn() -> None:
 
 
 def unpatch_sklearn() -> None:
-    """Undo `patch_sklearn`."""
+    """Undo `patch_sklearn`: ``sklearn.neural_network`` has its own estimators again.
+
+    What has been imported in between stays mlpfast's. Without `patch_sklearn` it changes nothing.
+
+    See Also
+    --------
+    patch_sklearn : What it undoes.
+    """
     from sklearn import neural_network
 
     for name, theirs in _originals.items():
