@@ -374,7 +374,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             return outputs
         both = np.empty((len(outputs), 2), outputs.dtype)
         both[:, 1:] = outputs
-        np.subtract(1, outputs, out=both[:, :1])
+        np.subtract(1.0, outputs, both[:, :1])
         return both
 
     def predict_log_proba(self, X: Any) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -51,13 +52,12 @@ class Weights:
 
     def shown_by(self, coefs: Any, intercepts: Any) -> bool:
         """Whether these lists still hold the net's own views."""
-        for views, given in ((self.coefs, coefs), (self.intercepts, intercepts)):
-            if len(given) != len(views):
-                return False
-            for view, value in zip(views, given, strict=True):
-                if value is not view:
-                    return False
-        return True
+        # Asked in every prediction: without a loop in Python.
+        return (
+            len(coefs) == len(intercepts) == len(self.coefs)
+            and all(map(is_, coefs, self.coefs))
+            and all(map(is_, intercepts, self.intercepts))
+        )
 
     def quick_outputs(self, x: Any, *, narrow: bool) -> Array | None:
         """Return the outputs for a few good rows, None for all that needs a closer look.
