@@ -390,6 +390,27 @@ def test_fashion_mnist_from_a_folder(tmp_path, monkeypatch):
         keras.datasets.fashion_mnist.load_data()
 
 
+def test_mnist_from_a_file_and_from_keras_own_cache(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLPFAST_DATA", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    folder = tmp_path / "datasets"
+    (folder / "fashion-mnist").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(256, size=(5, 28, 28), dtype=np.uint8), np.arange(5, dtype="u1")
+    parts = {"x_train": images, "y_train": labels, "x_test": images[:2], "y_test": labels[:2]}
+    np.savez(folder / "mnist.npz", **parts)
+    for path in (None, "mnist.npz", folder / "mnist.npz", "other.npz"):
+        (x, y), (x_test, y_test) = keras.datasets.mnist.load_data(path)
+        np.testing.assert_array_equal(x, images)
+        np.testing.assert_array_equal(y, labels)
+        assert len(x_test) == len(y_test) == 2
+    np.savez(folder / "bad.npz", **{**parts, "y_test": labels.astype(float)})
+    with pytest.raises(ValueError, match=r"bad\.npz: must hold .*; y_test is not so"):
+        keras.datasets.mnist.load_data(folder / "bad.npz")
+    with pytest.raises(FileNotFoundError, match="fashion-mnist has no file train-images"):
+        keras.datasets.fashion_mnist.load_data()
+
+
 # ---------------------------------------------------------------------------- what is refused
 
 REFUSED = {
