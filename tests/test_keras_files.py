@@ -375,6 +375,17 @@ def test_a_bomb_is_not_unpacked(tmp_path):
             load_model(path)
 
 
+@pytest.mark.parametrize("suffix", [".keras", ".npz"])
+def test_room_is_made_for_what_is_in_the_file_alone(suffix, tmp_path):
+    """A configuration of a few bytes cannot ask for all the memory."""
+    model, path = Sequential([Input((4,)), Dense(3)]), tmp_path / f"net{suffix}"
+    text = json.dumps(model._description()).replace('"units": 3', '"units": 3000000000')
+    model._description = lambda: json.loads(text)
+    model.save(path)
+    with pytest.raises(ValueError, match=r"net\..*: its layers have 15,000,000,000 parameters"):
+        load_model(path)
+
+
 def test_a_failed_write_leaves_the_older_file(tmp_path, monkeypatch):
     model, path = make(), tmp_path / "net.keras"
     model.save(path)
