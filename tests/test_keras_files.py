@@ -181,6 +181,21 @@ def test_other_layers_of_keras_are_refused_by_name(real, layer, match, tmp_path)
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # Keras' own
+def test_functions_of_keras_are_known_by_name(real, tmp_path):
+    model = make(real)
+    model.compile(
+        "sgd", real.losses.mean_squared_error, metrics=[real.metrics.categorical_accuracy]
+    )
+    model.save(tmp_path / "keras.keras")
+    ours = load_model(tmp_path / "keras.keras")
+    assert type(ours.loss) is losses.MeanSquaredError
+    np.testing.assert_allclose(
+        ours.evaluate(X, Y, verbose=0), model.evaluate(X, Y, verbose=0), rtol=1e-5
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Keras' own
 def test_other_models_of_keras_are_refused(real, tmp_path):
     x = real.Input((4,))
     real.Model(x, real.layers.Dense(3)(x)).save(tmp_path / "net.keras")

@@ -156,8 +156,8 @@ _EMPTY = ("input_axes", "output_axes", "dtype", "axis")
 def _part(label: str, key: str, value: dict[str, Any]) -> Any:
     """Return the object that a part of a configuration stands for."""
     module, kind = value.get("module"), value.get("class_name")
-    if module == "builtins" and value.get("registered_name") is None and kind == "function":
-        return value["config"]  # the name of a function
+    if module == "builtins" and kind == "function":
+        return value["config"]  # the name of a function, to be looked up among those of this face
     known = _PARTS.get(module or "", {})
     if kind not in known or value.get("registered_name"):
         if key == "kernel_regularizer" or module != "keras.initializers":
