@@ -197,6 +197,7 @@ class Slow(optimizers.SGD):
         (lambda: layers.ELU(alpha=0.5), "it must be 1"),
         (lambda: keras.regularizers.l1_l2(l2=0.1), "regularizer L1L2 is not .*: there is L2"),
         (lambda: keras.Variable(3), "class Variable"),
+        (lambda: layers.Conv2D(3, 3, name="eye"), "layer Conv2D 'eye' is not .* chains of Dense"),
         (keras.metrics.AUC, "metric AUC is not supported: there are accuracy, Mean"),
         (lambda: optimizers.SGD(clipnorm=1.0), "there are global_clipnorm"),
         (optimizers.Adagrad, "optimizer Adagrad is not supported: there are SGD, Adam"),

@@ -35,8 +35,9 @@ def placeholder(name: str, kind: str, instead: str = "") -> type:
     So a program may import what it does not use, and the error comes where it is used.
     """
 
-    def init(_self: Any, *_args: Any, **_kwargs: Any) -> None:
-        refuse(f"{kind} {name}", instead)
+    def init(_self: Any, *_args: Any, **options: Any) -> None:
+        called = f" {options['name']!r}" if options.get("name") else ""
+        refuse(f"{kind} {name}{called}", instead)
 
     return type(name, (), {"__init__": init, "__doc__": f"Not supported: {_SCOPE}."})
 
