@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import mlpfast
 from mlpfast import keras
 from mlpfast.keras import UnsupportedError, layers, losses, optimizers
 from mlpfast.keras.layers import Activation, Dense, Dropout, Flatten, Input, Softmax
@@ -283,6 +284,17 @@ def test_descriptions_make_the_model_again():
         keras.models.model_from_json("{")
     with pytest.raises(UnsupportedError, match="a model of class 'Functional'"):
         keras.models.model_from_json('{"class_name": "Functional", "config": {}}')
+
+
+def test_the_net_beneath():
+    model = classifier()
+    rows = X.reshape(12, 4)
+    loss, _ = model.mlp.loss_and_grad(rows, LABELS)
+    assert loss == pytest.approx(model.evaluate(X, LABELS, verbose=0)[0], rel=1e-5)
+    model.mlp.params = 0 * model.mlp.params
+    assert np.ptp(model.predict(X)) == 0
+    step = mlpfast.explain_step(model.mlp, rows[0], LABELS[0])
+    assert step.loss == pytest.approx(np.log(3))
 
 
 def test_names_of_keras():

@@ -12,6 +12,7 @@ from mlpfast.keras import metrics as _metrics
 from mlpfast.keras._stack import Stack
 from mlpfast.keras._unsupported import check_none
 from mlpfast.keras.layers import Layer
+from mlpfast.model import MLP
 
 
 class CompiledStack(Stack):
@@ -88,6 +89,16 @@ class CompiledStack(Stack):
         if self.loss is None:
             raise ValueError("the model must be compiled first: model.compile(optimizer, loss)")
         return self.loss
+
+    @property
+    def mlp(self) -> MLP:
+        """The `mlpfast.MLP` beneath, on the same weights; not of Keras.
+
+        For `mlpfast.plotting`, `explain_step` and the like. Its inputs are what a Rescaling and a
+        Flatten make of those of the model.
+        """
+        net, _ = self._learning() if self.compiled else self._built()
+        return net
 
     # ------------------------------------------------------------------ keeping
 
