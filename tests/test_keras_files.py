@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 
 from mlpfast import MLP
-from mlpfast.keras import UnsupportedError, layers, losses, optimizers
+from mlpfast.keras import (
+    UnsupportedError,
+    initializers,
+    layers,
+    losses,
+    optimizers,
+    regularizers,
+)
 from mlpfast.keras.layers import Dense, Dropout, Input
 from mlpfast.keras.models import Sequential, load_model
 
@@ -410,6 +417,27 @@ def test_a_failed_write_leaves_the_older_file(tmp_path, monkeypatch):
         model.save(path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["net.keras"]
+
+
+def test_numbers_of_numpy_are_kept(tmp_path):
+    one = np.float32(0.5)
+    model = Sequential(
+        [
+            Input((np.int64(4),)),
+            layers.Rescaling(one),
+            Dense(np.int32(3), kernel_regularizer=regularizers.L2(one)),
+            Dropout(one),
+            Dense(1, kernel_initializer=initializers.Constant(np.ones((3, 1), np.float32))),
+        ]
+    )
+    schedule = optimizers.schedules.ExponentialDecay(one, np.int64(10), one)
+    for rule in (optimizers.SGD(schedule, momentum=one), optimizers.AdamW(one, weight_decay=one)):
+        model.compile(rule, losses.Huber(delta=one))
+        assert json.loads(model.to_json())
+        for suffix in (".keras", ".npz"):
+            model.save(tmp_path / f"net{suffix}")
+            again = load_model(tmp_path / f"net{suffix}")
+            assert again.optimizer.get_config() == rule.get_config()
 
 
 def test_every_configuration_makes_the_object_again():

@@ -209,6 +209,19 @@ def test_what_is_refused_by_name(call, match):
         call()
 
 
+@pytest.mark.parametrize(
+    ("call", "match"),
+    [
+        (lambda: Sequential(3), "layers must be a list of layers, got 3"),
+        (lambda: keras.initializers.RandomNormal("a"), "mean must be a number, got 'a'"),
+        (lambda: keras.initializers.RandomUniform(0, "a"), "maxval must be a number, got 'a'"),
+    ],
+)
+def test_what_makes_no_sense(call, match):
+    with pytest.raises(TypeError, match=match):
+        call()
+
+
 def test_a_layer_is_in_one_place():
     layer = Dense(4)
     with pytest.raises(UnsupportedError, match="layer 'dense' twice in a model"):

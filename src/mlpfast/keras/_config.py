@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from mlpfast.keras import initializers, layers, losses, metrics, optimizers, regularizers
 from mlpfast.keras._unsupported import refuse
 from mlpfast.keras.optimizers import schedules
@@ -74,7 +76,16 @@ def write(
             "steps_per_execution": 1,
             "jit_compile": False,
         }
-    return config
+    return _plain(config)
+
+
+def _plain(value: Any) -> Any:
+    """Return the same with Python's numbers in the place of NumPy's, which JSON does not know."""
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def read(name: str, config: Any) -> Blueprint:

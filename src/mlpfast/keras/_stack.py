@@ -57,6 +57,8 @@ class Stack:
 
         With more than `most_params` parameters it is not built: they are in no file.
         """
+        if not isinstance(layers, Iterable):
+            raise TypeError(f"layers must be a list of layers, got {layers!r}")
         for layer in layers:
             self._append(layer)
         if build_input_shape is None:

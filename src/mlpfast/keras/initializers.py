@@ -72,7 +72,8 @@ class RandomNormal(Initializer):
     """A normal distribution."""
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
-        self.mean, self.stddev, self.seed = mean, stddev, seed
+        self.mean, self.stddev = check_real("mean", mean), check_real("stddev", stddev, low=0.0)
+        self.seed = seed
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Array:
         return generator(self.seed).normal(self.mean, self.stddev, shape).astype(np.float32)
@@ -95,7 +96,8 @@ class RandomUniform(Initializer):
     def __init__(
         self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None
     ) -> None:
-        self.minval, self.maxval, self.seed = minval, maxval, seed
+        self.minval, self.maxval = check_real("minval", minval), check_real("maxval", maxval)
+        self.seed = seed
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Array:
         return generator(self.seed).uniform(self.minval, self.maxval, shape).astype(np.float32)
