@@ -1,4 +1,9 @@
-"""Keras' losses: what each is called in a `NetSpec`, and how it wants outputs and targets."""
+"""Keras' losses: what each is called in a `NetSpec`, and how it wants outputs and targets.
+
+The cross-entropies, and Poisson of an exponential output, are computed from what goes into the
+output activation. Keras clips the outputs at 1e-7 or adds as much to them, so that its figures are
+others once an output comes as near as that to 0 or 1 (Poisson: below about 1e-4).
+"""
 
 from __future__ import annotations
 
@@ -89,7 +94,7 @@ class Huber(Loss):
 
 
 class Poisson(Loss):
-    """Mean over the outputs of ``o - t log(o)``."""
+    """Mean over the outputs of ``o - t log(o)``; see above for small outputs."""
 
     engine_name = "poisson"
 
