@@ -12,6 +12,8 @@ namespace {
 // More rows are better shared out by rows; fewer bytes of a unit's rows are too few for a way
 // through the net.
 constexpr ptrdiff_t kMostRows = 256, kLeastBytes = 512;
+// For less the narrow plan is quicker made.
+constexpr double kLeastFlops = 1e5;
 // For so much work in a step two threads are worth it wherever they run. Then the rows can be
 // shared as well, and more evenly than fewer units.
 constexpr double kMuchWork = 2 * kStepFlopsWorthAThread;
@@ -52,7 +54,8 @@ bool SlicedPlan<T>::suits(const Network<T>& net, ptrdiff_t rows) {
   if (net.depth() != 2 || rows > kMostRows || rows * ptrdiff_t(sizeof(T)) < kLeastBytes)
     return false;
   const Layer &hidden = net.layout.layers[0], &output = net.layout.layers[1];
-  if (net.flops_training() * double(rows) >= kMuchWork && hidden.n_out < kEvenUnits) return false;
+  const double flops = net.flops_training() * double(rows);
+  if (flops < kLeastFlops || (flops >= kMuchWork && hidden.n_out < kEvenUnits)) return false;
   return !net.whole_rows(0) && !net.drops_inputs() && !hidden.drops &&
          hidden.out_padded >= 2 * net.kernels.tile && output.n_out <= kMostOutputs;
 }
@@ -81,13 +84,13 @@ SlicedPlan<T>::SlicedPlan(const Network<T>& net, ptrdiff_t rows, int threads, bo
   const ptrdiff_t gradients = array(net.layout.packed_size);
   std::vector<std::array<ptrdiff_t, 4>> of_slices;
   for (const Range& units : cuts) {
-    arena.reserve(kGap);
+    if (this->team_size_ > 1) arena.reserve(kGap);
     const ptrdiff_t a = array(units.size() * ld_), d = array(units.size() * ld_);
     of_slices.push_back({h.keeps_z ? array(units.size() * ld_) : a, a, d, array(o.n_out * ld_)});
   }
   std::vector<std::array<ptrdiff_t, 8>> of_members;
   for (int i = 0; i < this->team_size_; ++i) {
-    arena.reserve(kGap);
+    if (this->team_size_ > 1) arena.reserve(kGap);
     const ptrdiff_t a = array(o.n_out * ld_);
     of_members.push_back({array(UnitRows<T>::size(net.spec, ld_)),
                           arena.template reserve_array<const T*>(most * 2),
