@@ -26,10 +26,12 @@ def fit(estimator: BaseMLP, net: MLP, rows: Rows) -> None:
     for part in net.spec.layers():
         decay[part.w] = estimator.alpha / weight_sum
 
+    gradient = rows.gradient_of(net)
+
     def loss_and_grad(x: Array) -> tuple[float, Array]:
         params[...] = x
         grad = np.empty_like(params)
-        loss = rows.loss_and_grad(net, grad)
+        loss = gradient(grad)
         shrink = decay * x
         grad += shrink
         return factor * loss + 0.5 * float(shrink @ x), grad
