@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,6 +20,7 @@ from mlpfast.backends.base import (
     Data,
     FastGradient,
     FastPredict,
+    Gradient,
     Report,
     no_fast_gradient,
     no_fast_predict,
@@ -512,6 +514,9 @@ class NumpyBackend:
     def loss_and_grad(self, spec: NetSpec, params: Array, data: Data, grad: Array) -> float:
         sums, grad[...] = loss_and_grad(spec, params, *batch_of(spec, data, slice(None)))
         return float(sums[0] * scale(spec, sums[1]))
+
+    def gradient_of(self, spec: NetSpec, params: Array, data: Data) -> Gradient:
+        return partial(self.loss_and_grad, spec, params, data)
 
     @np.errstate(**_QUIET)
     def evaluate(self, spec: NetSpec, params: Array, data: Data) -> Array:

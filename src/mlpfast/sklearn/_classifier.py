@@ -253,12 +253,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             )
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
             self._label_binarizer = LabelBinarizer().fit(y)
-            self.classes_ = self._label_binarizer.classes_
+            self.classes_ = classes = self._label_binarizer.classes_
+            known = y.ndim == 1 and len(classes) > 1
         else:
             self._check_classes(unique_labels(y))
+            known = False
         weight = None
         if self.class_weight is not None:
             weight = compute_sample_weight(self.class_weight, y)
+        if known:  # `transform` would give the same, after having checked all of y once more
+            return y[:, None] == (classes if len(classes) > 2 else classes[1:]), weight
         return self._label_binarizer.transform(y).astype(bool), weight
 
     def _held_out_targets(self, y: Any) -> Array:

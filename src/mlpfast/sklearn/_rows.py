@@ -6,11 +6,12 @@ A sparse matrix is turned into a dense one whole if that is small, else some bat
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlpfast.backends.base import TOTALS, Array, Data, Report, Trainer
+from mlpfast.backends.base import TOTALS, Array, Data, Gradient, Report, Trainer
 from mlpfast.model import MLP
 from mlpfast.spec import NetSpec
 from mlpfast.validation import check_x
@@ -128,11 +129,15 @@ class Rows:
         sums = np.sum(totals, axis=0)
         return float(sums[_LOSS] / sums[_WEIGHT])
 
-    def loss_and_grad(self, net: MLP, grad: Array) -> float:
-        """Write the gradient of the mean loss to grad, and return that loss."""
+    def gradient_of(self, net: MLP) -> Gradient:
+        """Return what writes the gradient of the mean loss to an array, and returns that loss."""
+        if self.sparse:
+            return partial(self._gradient_by_pieces, net)
+        data = Data(self.x, self.y, self.weight)
+        return net._backend.gradient_of(net.spec, net.params, data)
+
+    def _gradient_by_pieces(self, net: MLP, grad: Array) -> float:
         backend, spec, params = net._backend, net.spec, net.params
-        if not self.sparse:
-            return backend.loss_and_grad(spec, params, Data(self.x, self.y, self.weight), grad)
         loss, part_grad, total = 0.0, np.empty_like(grad), self.weight_sum
         grad[...] = 0
         for data in self._pieces():
