@@ -20,7 +20,7 @@ import sklearn
 from scipy import sparse
 from sklearn import neural_network
 from sklearn.base import clone
-from sklearn.datasets import load_digits, load_iris, make_regression
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, make_regression
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -448,6 +448,29 @@ def test_a_batch_without_weight(batch_size):
         clf = package.MLPClassifier(batch_size=batch_size, random_state=0, max_iter=5)
         with pytest.raises(ZeroDivisionError, match="Weights sum to zero, can't be normalized"):
             clf.fit(X, y, sample_weight=weight)
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "adam"])
+@pytest.mark.parametrize("backend", ["numpy", "numba", "cpp"])
+def test_weights_that_add_up_to_less_than_nothing(solver, backend):
+    """They make no sense, but scikit-learn divides by their sum whatever its sign."""
+    X, y = problem("MLPClassifier")
+    weight = np.random.default_rng(0).random(len(X)) - 0.7
+    p = {"solver": solver, "random_state": 0, "max_iter": 10}
+    theirs = neural_network.MLPClassifier(**p).fit(X, y, weight)
+    mine = MLPClassifier(backend=backend, **p).fit(X, y, weight)
+    assert mine.loss_ == pytest.approx(theirs.loss_, rel=1e-6)
+    assert_same_weights(theirs, mine, 1e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_lbfgs_where_the_outputs_saturate(seed):
+    """On data that are not scaled: the loss has few digits there, and the search goes by them."""
+    X, y = load_breast_cancer(return_X_y=True)
+    theirs, mine = both("MLPClassifier", X, y, solver="lbfgs", random_state=seed)
+    assert mine.n_iter_ == theirs.n_iter_
+    assert mine.loss_ == pytest.approx(theirs.loss_, rel=1e-6)
+    assert_same_weights(theirs, mine, 1e-6)
 
 
 def test_divergence_goes_the_same_way():

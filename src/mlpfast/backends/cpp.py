@@ -159,7 +159,7 @@ class CppBackend:
         )
         if spec.reduction == "sum":
             return float(loss)
-        return float(loss / weight) if weight > 0 else 0.0
+        return float(loss / weight) if weight != 0 else 0.0
 
     def evaluate(self, spec: NetSpec, params: Array, data: Data) -> Array:
         totals: Array = _network(spec, self._isa).evaluate(

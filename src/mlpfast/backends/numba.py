@@ -514,7 +514,7 @@ class NumbaBackend:
         total, weight = history[0, :2].tolist()
         if spec.reduction == "sum":
             return float(total)
-        return float(total / weight) if weight > 0 else 0.0
+        return float(total / weight) if weight != 0 else 0.0
 
     def evaluate(self, spec: NetSpec, params: Array, data: Data) -> Array:
         spec = spec.without_dropout
