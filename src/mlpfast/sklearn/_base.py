@@ -15,7 +15,7 @@ from mlpfast.sklearn import _lbfgs, _stochastic
 from mlpfast.sklearn._parameters import COMMON, OWN, bound_factors, engine_name, engine_names
 from mlpfast.sklearn._rows import Problem, Rows
 from mlpfast.sklearn._weights import Weights
-from mlpfast.spec import Loss, NetSpec
+from mlpfast.spec import Loss, NetSpec, check_int
 from mlpfast.threads import limited_to
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
@@ -112,13 +112,18 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         hidden = list(hidden) if hasattr(hidden, "__iter__") else [hidden]
         if np.any(np.array(hidden) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
+        for layer, units in enumerate(hidden):
+            check_int(f"hidden_layer_sizes[{layer}]", units, 1)
         first_pass = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         problem = self._check_problem(X, y, sample_weight, incremental, first_pass)
-        validation = self._check_held_out(*held_out)
-        self.n_outputs_ = problem.y.shape[1]
+        n_outputs = problem.y.shape[1]
+        if not first_pass:
+            self._check_goes_on(len(hidden), n_outputs)
+        validation = self._check_held_out(*held_out, n_outputs)
+        self.n_outputs_ = n_outputs
         self._random_state = check_random_state(self.random_state)
         if first_pass:
-            self._initialize([problem.x.shape[1], *hidden, self.n_outputs_], problem.x.dtype)
+            self._initialize([problem.x.shape[1], *hidden, n_outputs], problem.x.dtype)
         weights = self._weights_to_train()
         with limited_to(self.n_threads):
             if self.solver == "lbfgs":
@@ -152,7 +157,21 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             sample_weight = _check_sample_weight(sample_weight, X)
         return Problem(X, y.reshape(-1, 1) if y.ndim == 1 else y, sample_weight, class_weight)
 
-    def _check_held_out(self, X: Any, y: Any) -> Problem | None:
+    def _check_goes_on(self, n_hidden: int, n_outputs: int) -> None:
+        """Raise if the weights there are cannot be trained further."""
+        units = [c.shape[1] for c in self.coefs_]
+        if len(units) != n_hidden + 1:
+            raise ValueError(
+                "hidden_layer_sizes must have as many layers as the weights to go on from "
+                f"({len(units) - 1}), got {n_hidden}"
+            )
+        if units[-1] != n_outputs:
+            raise ValueError(
+                f"y must have as many outputs as the weights to go on from ({units[-1]}), got "
+                f"{n_outputs}"
+            )
+
+    def _check_held_out(self, X: Any, y: Any, n_outputs: int) -> Problem | None:
         if X is None and y is None:
             return None
         if X is None or y is None:
@@ -168,7 +187,12 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             reset=False,
         )
         y = self._held_out_targets(y)
-        return Problem(X, y.reshape(-1, 1) if y.ndim == 1 else y, None)
+        y = y.reshape(-1, 1) if y.ndim == 1 else y
+        if y.shape[1] != n_outputs:
+            raise ValueError(
+                f"y_val must have as many outputs as y ({n_outputs}), got {y.shape[1]}"
+            )
+        return Problem(X, y, None)
 
     def _initialize(self, units: list[int], dtype: Any) -> None:
         """Begin anew: random weights and empty records."""

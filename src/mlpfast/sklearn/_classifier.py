@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
@@ -16,6 +15,7 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_targ
 from mlpfast.backends.base import Array
 from mlpfast.sklearn import _scores
 from mlpfast.sklearn._base import BaseMLP
+from mlpfast.sklearn._warnings import flat_column
 from mlpfast.spec import Loss
 
 
@@ -203,8 +203,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return self._fit(X, y, sample_weight, incremental=True)
 
     def _validate_targets(self, y: Any, incremental: bool) -> tuple[Array, Array | None]:
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+        y = flat_column(y)
         if incremental and self.class_weight == "balanced":
             raise ValueError(
                 "class_weight='balanced' needs all of the data at once, and partial_fit does not "
@@ -221,8 +220,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return self._label_binarizer.transform(y).astype(bool), weight
 
     def _held_out_targets(self, y: Any) -> Array:
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+        y = flat_column(y)
         unknown = np.setdiff1d(unique_labels(y), self.classes_)
         if len(unknown):
             raise ValueError(f"y_val has classes that y has not: {unknown}.")

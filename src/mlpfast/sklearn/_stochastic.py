@@ -5,7 +5,6 @@ Every epoch is one call of a backend's trainer.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from sklearn.model_selection import train_test_split
 from mlpfast.backends.base import TOTALS, Array
 from mlpfast.sklearn._optimizers import AdamOptimizer, SGDOptimizer, StochasticOptimizer
 from mlpfast.sklearn._rows import Problem, Rows
+from mlpfast.sklearn._warnings import warn
 from mlpfast.sklearn._watchers import Watchers
 from mlpfast.training import interruptible
 
@@ -133,16 +133,15 @@ class _Epochs:
             if incremental or ends:
                 return
             if e.n_iter_ == e.max_iter:
-                warnings.warn(
-                    f"Stochastic Optimizer: Maximum iterations ({e.max_iter}) "
+                warn(
+                    f"Stochastic Optimizer: Maximum iterations ({e.max_iter:d}) "
                     "reached and the optimization hasn't converged yet.",
                     ConvergenceWarning,
-                    stacklevel=2,
                 )
             if stop[0]:
                 break
         if stop[0]:
-            warnings.warn("Training interrupted by user.", stacklevel=2)
+            warn("Training interrupted by user.")
 
     def epoch(self, stop: Array) -> bool:
         """Run an epoch and take in its loss; return False if it was interrupted."""
@@ -165,7 +164,7 @@ class _Epochs:
         totals, n = report.totals[0], self.rows.n
         e.n_iter_ += 1
         e.t_ += n
-        e.loss_ = float(e._loss_factor() * totals[_LOSS] + totals[_PENALTY]) / n
+        e.loss_ = np.float64(e._loss_factor() * totals[_LOSS] + totals[_PENALTY]) / n
         e.loss_curve_.append(e.loss_)
         if self.prints:
             print(f"Iteration {e.n_iter_}, loss = {e.loss_:.8f}")
@@ -219,7 +218,7 @@ class _Epochs:
         figure = "Validation score" if e.early_stopping else "Training loss"
         return (
             f"{figure} did not improve more than tol={e.tol:f} for "
-            f"{e.n_iter_no_change} consecutive epochs."
+            f"{e.n_iter_no_change:d} consecutive epochs."
         )
 
 
@@ -228,10 +227,7 @@ def batch_size_of(estimator: BaseMLP, n: int) -> int:
     if estimator.batch_size == "auto":
         return min(200, n)
     if estimator.batch_size > n:
-        warnings.warn(
-            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
-            stacklevel=4,
-        )
+        warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
     return int(np.clip(estimator.batch_size, 1, n))
 
 
