@@ -54,6 +54,12 @@ def test_sizes_that_are_no_integers(sizes):
     assert not hasattr(clf, "coefs_")
 
 
+@pytest.mark.parametrize("activation", [["step"], ["relux"], [1]])
+def test_activations_that_cannot_be_trained(activation):
+    with pytest.raises((ValueError, TypeError), match=r"activation\[0\] must be"):
+        MLPClassifier((5,), activation).fit(X, Y)
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 @pytest.mark.parametrize("name", NAMES)

@@ -119,7 +119,7 @@ def test_metadata_routing():
         ({"solver": "newton"}, "The 'solver' parameter of MLPClassifier must be a str among"),
         ({"activation": "step"}, "The 'activation' parameter of MLPClassifier must be"),
         ({"activation": ["relu"] * 2}, r"activation must be one name or one a hidden layer \(1\)"),
-        ({"activation": ["relux"]}, "activation must be one of"),
+        ({"activation": ["relux"]}, r"activation\[0\] must be one of"),
         ({"dropout": 1.0}, "The 'dropout' parameter of MLPClassifier must be"),
         ({"dropout": [0.1, 0.1]}, r"dropout must be one rate or one a hidden layer \(1\), got 2"),
         ({"n_threads": 0}, "The 'n_threads' parameter of MLPClassifier must be"),

@@ -198,7 +198,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         """Begin anew: random weights and empty records."""
         output = self._output()
         self._spec(units, dtype, output)  # which objects to what is wrong with the parameters
-        dtype = self.dtype or dtype
+        dtype = dtype if self.dtype is None else self.dtype
         self.n_iter_ = 0
         self.t_ = 0
         self.n_layers_ = len(units)

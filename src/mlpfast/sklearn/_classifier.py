@@ -34,7 +34,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         mlpfast's own "leaky_relu", "elu", "softplus", "silu", "gelu", "exp", "softmax".
     solver : {"adam", "sgd", "lbfgs"}, default "adam"
         "lbfgs" is SciPy's, on all rows at once; it takes none of the parameters that speak of
-        batches, epochs, rates or moments.
+        batches, epochs, rates or moments, nor dropout, callbacks and rows held out.
     alpha : float, default 0.0001
         Factor on half the sum of the squared weights, which is added to the loss of a batch and
         divided by its rows.
@@ -43,8 +43,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     learning_rate : {"constant", "invscaling", "adaptive"} or callable, default "constant"
         "invscaling" divides ``learning_rate_init`` by the number of rows seen so far to the power
         of ``power_t``; "adaptive" divides the rate by 5 where training would stop. Both are for
-        "sgd". A function from the epoch (0, 1, ...) to a rate, such as `mlpfast.CosineDecay`, is
-        for "adam" as well.
+        "sgd". A function from the epoch (0, 1, ...) to a rate, such as `mlpfast.CosineDecay`, or
+        from the update, `mlpfast.PerStep`, is for "adam" as well.
     learning_rate_init : float, default 0.001
     power_t : float, default 0.5
     max_iter : int, default 200
@@ -73,8 +73,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     n_iter_no_change : int or inf, default 10
     max_fun : int, default 15000
         Evaluations of the loss by "lbfgs" at most.
-    class_weight : dict, "balanced" or None, default None
-        Factor on the rows of each class; "balanced" makes the classes weigh the same.
+    class_weight : dict, list of dict, "balanced" or None, default None
+        Factor on the rows of each class; "balanced" makes the classes weigh the same. With several
+        labels a list has a dict for each, and the factors of a row are multiplied.
     dropout : float or list of float in [0, 1), default 0
         Share of the hidden layers' outputs, one for all or one each, that is dropped in training.
     weight_decay : float, default 0
@@ -129,7 +130,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseMLP._parameter_constraints,
-        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "class_weight": [dict, list, StrOptions({"balanced"}), None],
     }
     _score_name = "accuracy"
     _y_numeric = False

@@ -45,7 +45,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         mlpfast's own "leaky_relu", "elu", "softplus", "silu", "gelu", "exp", "softmax".
     solver : {"adam", "sgd", "lbfgs"}, default "adam"
         "lbfgs" is SciPy's, on all rows at once; it takes none of the parameters that speak of
-        batches, epochs, rates or moments.
+        batches, epochs, rates or moments, nor dropout, callbacks and rows held out.
     alpha : float, default 0.0001
         Factor on half the sum of the squared weights, which is added to the loss of a batch and
         divided by its rows.
@@ -54,8 +54,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     learning_rate : {"constant", "invscaling", "adaptive"} or callable, default "constant"
         "invscaling" divides ``learning_rate_init`` by the number of rows seen so far to the power
         of ``power_t``; "adaptive" divides the rate by 5 where training would stop. Both are for
-        "sgd". A function from the epoch (0, 1, ...) to a rate, such as `mlpfast.CosineDecay`, is
-        for "adam" as well.
+        "sgd". A function from the epoch (0, 1, ...) to a rate, such as `mlpfast.CosineDecay`, or
+        from the update, `mlpfast.PerStep`, is for "adam" as well.
     learning_rate_init : float, default 0.001
     power_t : float, default 0.5
     max_iter : int, default 200

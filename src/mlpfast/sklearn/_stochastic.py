@@ -5,6 +5,7 @@ Every epoch is one call of a backend's trainer.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
@@ -109,11 +110,16 @@ class _Epochs:
         self.next_order = row_orders(estimator, self.rows.n, self.batch_size)
         self.check_order = weightless_batches(self.rows, self.batch_size)
         self.watchers = Watchers(estimator, weights.net)
+        figures = ["loss"]
+        if held_out is not None:
+            figures += ["val_loss", "val_" + estimator._score_name]
+        self.watchers.check_monitors(self.optimizer.schedule, figures)
         self.prints = estimator.verbose and estimator.verbose != "progress"
         if estimator.early_stopping and not hasattr(estimator, "_best_coefs"):
             self.keep_best()
         if held_out is not None and estimator.validation_scores_ is None:
-            estimator.validation_scores_ = []
+            # One score for each loss, also for the epochs before a warm start that had none.
+            estimator.validation_scores_ = [math.nan] * len(estimator.loss_curve_)
             estimator.best_validation_score_ = -np.inf
 
     def train(self, stop: Array, incremental: bool) -> None:
@@ -152,8 +158,10 @@ class _Epochs:
         keys = None
         if self.weights.net.spec.dropout:
             keys = np.frombuffer(e._random_state.bytes(8), "<u8").astype(np.uint64)
+        steps = -(-self.rows.n // self.batch_size)
+        rates = self.optimizer.rates_of_epoch(self.trainer, steps)
         report = self.rows.train(
-            *(self.trainer, order, self.optimizer.rate_of_epoch(), self.batch_size),
+            *(self.trainer, order, rates, self.batch_size),
             l2=(float(e.alpha),) * self.weights.net.spec.n_layers,
             want_metrics=False,
             stop=stop,
@@ -202,7 +210,7 @@ class _Epochs:
         if not self.watchers and self.optimizer.observe is None:
             return False
         e: Any = self.estimator
-        figures = {"loss": e.loss_}
+        figures = {"loss": float(e.loss_)}
         if self.held_out is not None and self.wanted is not None:
             net = self.weights.net
             rows = Rows(net.spec, self.held_out.x, self.wanted, self.held_out.weight)
