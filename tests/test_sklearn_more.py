@@ -43,7 +43,25 @@ def assert_same(one, other, rtol=1e-10):
         np.testing.assert_allclose(b, a, rtol=rtol, atol=rtol * np.abs(a).max())
 
 
+class Narrow(MLPClassifier):
+    """A subclass with parameters of its own, as programs write them."""
+
+    def __init__(self, alpha=0.1, unit=4):
+        super().__init__((unit,), alpha=alpha, max_iter=5, random_state=0)
+        self.unit = unit
+
+
 # ---------------------------------------------------------------------------- parameters
+
+
+def test_subclasses_with_their_own_parameters():
+    X, y = IRIS
+    clf = Narrow(alpha=2.0, unit=3).fit(X, y)
+    assert clf.get_params() == {"alpha": 2.0, "unit": 3}
+    assert [c.shape for c in clf.coefs_] == [(4, 3), (3, 3)]
+    assert repr(clone(clf)) == "Narrow(alpha=2.0, unit=3)"
+    plain = MLPClassifier((3,), alpha=2.0, max_iter=5, random_state=0).fit(X, y)
+    assert_same(plain, pickle.loads(pickle.dumps(clf)))
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
@@ -426,6 +444,28 @@ def test_to_scikit_learn_and_back(name, solver):
         assert warm.n_iter_ == 3
 
 
+@pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
+def test_a_warm_start_after_early_stopping_and_conversion(name):
+    X, y = IRIS
+    p = {"early_stopping": True, "warm_start": True, "max_iter": 8, "random_state": 0}
+    theirs = getattr(neural_network, name)(**p).fit(X, y)
+    ours = getattr(mlpfast, name)(**p).fit(X, y)
+    back, there = getattr(mlpfast, name).from_sklearn(theirs), ours.to_sklearn()
+    for estimator in (theirs, ours, back, there):
+        estimator.fit(X, y)
+        assert_same(theirs, estimator)
+
+
+def test_conversion_of_subclasses():
+    X, y = IRIS
+    mine = Narrow(alpha=0.5).fit(X, y)
+    theirs = mine.to_sklearn()
+    assert type(theirs) is neural_network.MLPClassifier
+    assert theirs.alpha == 0.5
+    assert theirs.hidden_layer_sizes == (4,)
+    np.testing.assert_allclose(theirs.predict_proba(X), mine.predict_proba(X), rtol=1e-12)
+
+
 def test_conversion_of_what_is_ours_alone():
     X, y = regression()
     robust = MLPRegressor("huber", dtype="float32", learning_rate=lambda _: 0.01, max_iter=5)
@@ -434,6 +474,11 @@ def test_conversion_of_what_is_ours_alone():
     assert theirs.learning_rate == "constant"
     expected = robust.predict(X.astype(np.float32))
     np.testing.assert_allclose(theirs.predict(X.astype(np.float32)), expected, rtol=1e-4)
+    for activation in ("sigmoid", ["sigmoid"], ["logistic"]):
+        clf = MLPClassifier((4,), activation, max_iter=2, random_state=0).fit(*IRIS)
+        assert clf.to_sklearn().activation == "logistic"
+    with pytest.raises(ValueError, match="the same for all layers"):
+        MLPClassifier((4, 4), ["relu", "tanh"]).to_sklearn()
     with pytest.raises(ValueError, match="activation='gelu' is not among those"):
         MLPRegressor(activation="gelu", max_iter=2).fit(X, y).to_sklearn()
     with pytest.raises(TypeError, match="estimator must be scikit-learn's MLPClassifier"):

@@ -21,15 +21,22 @@ from mlpfast.threads import limited_to
 STOCHASTIC_SOLVERS = ("sgd", "adam")
 
 
+def holds_best(estimator: Any) -> bool:
+    """Return whether early stopping has made its best weights the estimator's: the same arrays."""
+    best, last = getattr(estimator, "_best_coefs", ()), getattr(estimator, "coefs_", ())
+    return len(best) == len(last) > 0 and all(a is b for a, b in zip(best, last, strict=True))
+
+
 class BaseMLP(BaseEstimator):  # type: ignore[misc]
     """Base of the two estimators; a subclass says what targets, outputs and scores are."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**COMMON, **OWN}
 
     def _keep(self, arguments: dict[str, Any]) -> None:
-        """Set every parameter to what `__init__` was given."""
-        for name in self._get_param_names():
-            setattr(self, name, arguments[name])
+        """Set every parameter to what `__init__` was given, that of a subclass or not."""
+        for name, value in arguments.items():
+            if name != "self":
+                setattr(self, name, value)
 
     # ------------------------------------------------------------------ what subclasses say
 
@@ -319,9 +326,9 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         super().__setstate__(state)
         if "coefs_" not in state or "out_activation_" not in state:
             return
-        best, last = state.get("_best_coefs", ()), state["coefs_"]
+        best = holds_best(self)
         self._show_arrays()
-        if len(best) == len(last) and all(a is b for a, b in zip(best, last, strict=True)):
+        if best:
             self._best_coefs, self._best_intercepts = self.coefs_, self.intercepts_
 
     def __sklearn_tags__(self) -> Any:
