@@ -297,6 +297,24 @@ def test_arrays_put_into_coefs_are_honoured(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_activations_that_are_set_after_a_fit(name):
+    """Programs set ``out_activation_`` for logits, or for outputs in a range."""
+    X, y = problem(name)
+    theirs, mine = both(name, X, y, max_iter=3)
+    for change in ({"activation": "tanh"}, {"out_activation_": "identity"}):
+        outputs = []
+        for estimator in (theirs, mine):
+            vars(estimator).update(change)
+            run = getattr(estimator, "predict_proba", estimator.predict)
+            outputs.append([run(X), run(X[:1])])
+        for expected, got in zip(*outputs, strict=True):
+            np.testing.assert_allclose(got, expected, rtol=1e-9)
+    vars(mine).update(out_activation_="tanh")
+    with pytest.raises(ValueError, match="out_activation_ must be '(softmax|identity)' to go on"):
+        mine.partial_fit(X, y)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_views_follow_the_training(name):
     X, y = problem(name)
     estimator = getattr(mlpfast, name)(random_state=0, batch_size=30)

@@ -172,6 +172,11 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
                 "hidden_layer_sizes must have as many layers as the weights to go on from "
                 f"({len(units) - 1}), got {n_hidden}"
             )
+        if self.out_activation_ != self._output():
+            raise ValueError(
+                f"out_activation_ must be {self._output()!r} to go on from the weights there are, "
+                f"got {self.out_activation_!r}"
+            )
         if units[-1] != n_outputs:
             raise ValueError(
                 f"y must have as many outputs as the weights to go on from ({units[-1]}), got "
@@ -240,10 +245,19 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
 
     def _spec_of_weights(self, dtype: Any = None) -> NetSpec:
         """Return the net that `coefs_` and the parameters stand for."""
-        units = [self.coefs_[0].shape[0], *(c.shape[1] for c in self.coefs_)]
-        if dtype is None:
-            dtype = np.result_type(np.float32, *self.coefs_, *self.intercepts_)
-        return self._spec(list(map(int, units)), dtype, self.out_activation_)
+        return self._spec(self._units(), dtype or self._dtype(), self.out_activation_)
+
+    def _spec_to_run(self) -> NetSpec:
+        """Return the same for predictions alone, whose output may be any that has been set."""
+        output = engine_name(self.out_activation_)
+        hidden = engine_names(self.activation)
+        return NetSpec.create(self._units(), hidden, output, "squared_error", dtype=self._dtype())
+
+    def _units(self) -> list[int]:
+        return [int(self.coefs_[0].shape[0]), *(int(c.shape[1]) for c in self.coefs_)]
+
+    def _dtype(self) -> Any:
+        return np.result_type(np.float32, *self.coefs_, *self.intercepts_)
 
     def _weights_to_train(self) -> Weights:
         """Return the weights for a fit, of which `coefs_` and `intercepts_` become views."""
@@ -268,6 +282,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
     def _show(self, weights: Weights) -> None:
         """Let `coefs_` and `intercepts_` be views of these weights."""
         self._weights = weights
+        weights.names = (self.activation, self.out_activation_)
         if not weights.shown_by(self.coefs_, self.intercepts_):
             self.coefs_, self.intercepts_ = list(weights.coefs), list(weights.intercepts)
 
@@ -285,17 +300,20 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         """Return the net's outputs (n, n_outputs) for inputs that are yet to be checked."""
         state = self.__dict__
         weights: Weights | None = state.get("_weights")
-        shown = weights is not None and weights.shown_by(state["coefs_"], state["intercepts_"])
+        shown = (
+            weights is not None
+            and weights.names == (state["activation"], state["out_activation_"])
+            and weights.shown_by(state["coefs_"], state["intercepts_"])
+        )
         if weights is not None and shown and "feature_names_in_" not in state:
             outputs = weights.quick_outputs(X, narrow=self.dtype is not None)
             if outputs is not None:
                 return outputs
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-        if weights is None or not shown:  # other arrays have been put into coefs_
-            weights = Weights.from_arrays(
-                self._spec_of_weights(), self.coefs_, self.intercepts_, self.backend
-            )
+        if weights is None or not shown:  # other arrays are in coefs_, or other names were given
+            spec = self._spec_to_run()
+            weights = Weights.from_arrays(spec, self.coefs_, self.intercepts_, self.backend)
         with limited_to(self.n_threads):
             return weights.outputs(X, narrow=self.dtype is not None)
 
