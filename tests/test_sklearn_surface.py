@@ -375,6 +375,23 @@ def test_a_warm_start_with_early_stopping_after_pickling():
     assert_same_weights(*results)
 
 
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize("attribute", ["learning_rate", "learning_rate_init"])
+def test_a_rate_that_is_set_between_partial_fits(solver, attribute):
+    """There is no other way to change it, so programs do."""
+    X, y = problem("MLPRegressor")
+    made = []
+    for package in (neural_network, mlpfast):
+        regr = package.MLPRegressor(solver=solver, random_state=0)
+        for rate in (None, 0.05, 0.01):
+            if rate is not None:
+                setattr(regr._optimizer, attribute, rate)
+            regr.partial_fit(X, y)
+        made.append(regr)
+    assert_same_weights(*made)
+    assert made[1]._optimizer.learning_rate == pytest.approx(made[0]._optimizer.learning_rate)
+
+
 def test_optimizer_state_is_what_it_says():
     X, y = problem("MLPRegressor")
     for solver, names in (("sgd", ["velocities"]), ("adam", ["ms", "vs"])):

@@ -65,6 +65,10 @@ class StochasticOptimizer:
         """The learning rate in force."""
         return self.rate
 
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self.rate = _rate(value)
+
     def rates_of_epoch(self, trainer: Trainer, steps: int) -> Array:
         """Return the rate of the epoch that begins (1,), or those of its steps (1, steps)."""
         schedule = self.schedule
@@ -202,6 +206,15 @@ class AdamOptimizer(StochasticOptimizer):
         if t == 0:
             return self.rate
         return self.rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        """Do nothing: as in scikit-learn the next update computes it from `learning_rate_init`."""
+
+    def rates_of_epoch(self, trainer: Trainer, steps: int) -> Array:
+        if self.schedule is None:
+            self.rate = _rate(self.learning_rate_init)
+        return super().rates_of_epoch(trainer, steps)
 
     @property
     def ms(self) -> list[Array]:
