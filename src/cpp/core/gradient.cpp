@@ -20,7 +20,7 @@ double Gradient<T>::compute(const T* flat, T* grad) {
   Totals totals;
   if (!tiny_ || !tiny_->gradient(data_, flat, grad, totals)) totals = by_plan(flat, grad);
   if (net_.spec.reduction == Reduction::sum) return totals.loss;
-  return totals.weight > 0 ? totals.loss / totals.weight : 0.0;
+  return totals.weight != 0 ? totals.loss / totals.weight : 0.0;
 }
 
 template <class T>

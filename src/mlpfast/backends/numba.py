@@ -515,7 +515,7 @@ class NumbaBackend:
         total, weight = history[0, :2].tolist()
         if spec.reduction == "sum":
             return float(total)
-        return float(total / weight) if weight > 0 else 0.0
+        return float(total / weight) if weight != 0 else 0.0
 
     def gradient_of(self, spec: NetSpec, params: Array, data: Data) -> Gradient:
         return partial(self.loss_and_grad, spec, params, data)

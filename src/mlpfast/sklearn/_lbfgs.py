@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def fit(estimator: BaseMLP, net: MLP, rows: Rows) -> None:
     """Move the parameters of `net` to a minimum, as scikit-learn's MLP does."""
     import scipy.optimize
-    from sklearn.utils.optimize import _check_optimize_result
+
+    from mlpfast.sklearn._warnings import check_optimize_result
 
     params, factor, weight_sum = net.params, estimator._loss_factor(), rows.weight_sum
     if weight_sum == 0:
@@ -57,8 +58,8 @@ def fit(estimator: BaseMLP, net: MLP, rows: Rows) -> None:
             **_printing(estimator.verbose),
         },
     )
-    estimator.n_iter_ = _check_optimize_result("lbfgs", result, estimator.max_iter)
-    estimator.loss_ = result.fun
+    estimator.n_iter_ = check_optimize_result("lbfgs", result, estimator.max_iter)
+    estimator.loss_ = np.float64(result.fun)
     params[...] = result.x
 
 

@@ -103,20 +103,25 @@ class Rows:
             yield Data(x, self.y[part], None if self.weight is None else self.weight[part])
 
     def train(
-        self, trainer: Trainer, order: Array | None, rate: float, batch_size: int, **modes: Any
+        self, trainer: Trainer, order: Array | None, rates: Array, batch_size: int, **modes: Any
     ) -> Report:
-        """Run one epoch, in the given order of rows; see `Trainer.run`."""
+        """Run one epoch, in the given order of rows; see `Trainer.run`.
+
+        `rates` is (1,), or (1, steps) with one for each batch.
+        """
         modes |= {"l2_per_row": True, "want_penalty": True, "heed_nonfinite": False}
         if not self.sparse:
             orders = None if order is None else order[None]
             data = Data(self.x, self.y, self.weight)
-            return trainer.run(data, orders, [rate], batch_size, **modes)
+            return trainer.run(data, orders, rates, batch_size, **modes)
         sums = np.zeros((1, len(TOTALS)))
         keys: Array | None = modes.pop("dropout_keys", None)
         for number, data in enumerate(self._pieces(order, batch_size)):
             if keys is not None:  # each piece begins with batch 0, and must drop something else
                 modes["dropout_keys"] = keys ^ np.uint64(number << 32)
-            report = trainer.run(data, None, [rate], batch_size, **modes)
+            steps = -(-len(data) // batch_size)
+            part, rates = (rates, rates) if rates.ndim == 1 else np.split(rates, [steps], axis=1)
+            report = trainer.run(data, None, part, batch_size, **modes)
             sums += report.totals.sum(axis=0)
             if report.status != "ok":
                 return Report(sums, report.status)

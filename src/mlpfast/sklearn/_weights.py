@@ -27,7 +27,11 @@ class Weights:
     net : MLP
     coefs, intercepts : tuple of arrays
         Views of shapes (n_in, n_out) and (n_out,), one a layer.
+    names : tuple
+        scikit-learn's of the activations, the hidden ones as they are given, and the output's.
     """
+
+    names: tuple[Any, str]
 
     def __init__(self, net: MLP) -> None:
         self.net = net
