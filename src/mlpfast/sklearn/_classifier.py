@@ -218,6 +218,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         weight = None
         if self.class_weight is not None:
             weight = compute_sample_weight(self.class_weight, y)
+            if not np.isfinite(weight).all():
+                raise ValueError(f"class_weight must be finite, got {self.class_weight}")
         return self._label_binarizer.transform(y).astype(bool), weight
 
     def _held_out_targets(self, y: Any) -> Array:
