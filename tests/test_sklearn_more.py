@@ -102,6 +102,8 @@ def test_class_weights_of_several_labels():
     factors = [{0: 1.0, 1: 3.0}, {0: 1.0, 1: 5.0}]
     weighted = MLPClassifier(class_weight=factors, **p).fit(X, labels)
     assert_same(MLPClassifier(**p).fit(X, labels, compute_sample_weight(factors, labels)), weighted)
+    with pytest.raises(ValueError, match="class_weight must be finite, got {0: nan}"):
+        MLPClassifier(class_weight={0: np.nan}).fit(X, y)
     with pytest.raises(ValueError, match="number of elements in class_weight"):
         MLPClassifier(class_weight=factors[:1], **p).fit(X, labels)
 
@@ -395,6 +397,19 @@ def test_dtype():
         narrow.predict(X[:1] * np.nan)
     with pytest.raises(ValueError, match="X contains infinity or a value too large for dtype"):
         MLPRegressor(dtype="float32", **p).fit(np.where(np.arange(200)[:, None] == 3, 1e300, X), y)
+
+
+def test_numbers_that_are_too_large_for_the_dtype():
+    X, y = IRIS
+    clf = MLPClassifier(dtype="float32", max_iter=2, random_state=0)
+    large = X * 1e39
+    for use in (lambda: clf.fit(large, y), lambda: clf.fit(X, y, X_val=large, y_val=y)):
+        with pytest.raises(ValueError, match="infinity or a value too large for dtype"):
+            use()
+    clf.fit(X, y)
+    for rows in (large, large[:1], sparse.csr_array(large)):
+        with pytest.raises(ValueError, match="infinity or a value too large for dtype"):
+            clf.predict(rows)
 
 
 def test_dtypes_by_any_name():

@@ -261,6 +261,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         weight = None
         if self.class_weight is not None:
             weight = compute_sample_weight(self.class_weight, y)
+            if not np.isfinite(weight).all():
+                raise ValueError(f"class_weight must be finite, got {self.class_weight}")
         if known:  # `transform` would give the same, after having checked all of y once more
             return y[:, None] == (classes if len(classes) > 2 else classes[1:]), weight
         return self._label_binarizer.transform(y).astype(bool), weight

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from mlpfast.spec import ACTIVATIONS, FORWARD_ONLY, check_choice
+from mlpfast.threads import MAX_THREADS
 
 #: scikit-learn's names of activations that have another name in the engine.
 ENGINE_NAMES = {"logistic": "sigmoid"}
@@ -55,7 +56,7 @@ OWN: dict[str, list[Any]] = {
         None,
     ],
     "callbacks": [list, tuple, None],
-    "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+    "n_threads": [Interval(Integral, 1, MAX_THREADS, closed="both"), None],
     "backend": [str, None],
 }
 

@@ -84,7 +84,7 @@ class Rows:
 
     def __init__(self, spec: NetSpec, x: Any, y: Array, weight: Array | None) -> None:
         self.n = x.shape[0]
-        _check_range(x, spec.dtype)
+        check_range(x, spec.dtype)
         if is_sparse(x):
             small = self.n * x.shape[1] * x.dtype.itemsize <= DENSE_BYTES
             x = np.ascontiguousarray(x.toarray()) if small else x.tocsr()
@@ -153,7 +153,7 @@ class Rows:
         return loss
 
 
-def _check_range(x: Any, dtype: str) -> None:
+def check_range(x: Any, dtype: str) -> None:
     """Raise if finite numbers of x are infinite in another dtype."""
     values = x.data if is_sparse(x) else x
     if dtype == "float64" or values.dtype == np.float32 or not values.size:

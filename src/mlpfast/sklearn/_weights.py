@@ -11,7 +11,7 @@ import numpy as np
 
 from mlpfast.backends.base import Array
 from mlpfast.model import MLP
-from mlpfast.sklearn._rows import dense_pieces, is_sparse
+from mlpfast.sklearn._rows import check_range, dense_pieces, is_sparse
 from mlpfast.spec import NetSpec
 from mlpfast.validation import check_x
 
@@ -71,7 +71,8 @@ class Weights:
         if type(x) is not np.ndarray or x.ndim != 2:
             return None
         if narrow and x.size <= _FEW and x.dtype.char == "d":
-            x = x.astype(self.net.params.dtype)
+            with np.errstate(over="ignore"):
+                x = x.astype(self.net.params.dtype)
         outputs = self._fast_predict(x, None)
         # Of the ways to look for NaN and the infinities in a short array this one costs least.
         if outputs is NotImplemented or np.count_nonzero(np.isfinite(x)) != x.size:
@@ -89,6 +90,7 @@ class Weights:
             spec = replace(net.spec, dtype="float64")
             net = MLP.from_spec(spec, np.zeros(spec.n_params), backend=net._backend_name)
             net.params[...] = self.net.params
+        check_range(x, net.spec.dtype)
         if is_sparse(x):
             return np.concatenate([_outputs(net, part) for _, part in dense_pieces(x)])
         return _outputs(net, x)
