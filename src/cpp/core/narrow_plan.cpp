@@ -41,7 +41,7 @@ ptrdiff_t rows_of_a_block(const Network<T>& net) {
 
 template <class T>
 NarrowPlan<T>::NarrowPlan(const Network<T>& net, ptrdiff_t rows, int threads, bool repeated)
-    : Plan<T>(net, rows, threads), row_step_(std::max(net.kernels.lanes, 4)) {
+    : Plan<T>(net, rows, threads), row_step_(net.kernels.lanes) {
   const Layout& layout = net.layout;
   Arena& arena = this->arena_;
   const ptrdiff_t groups = groups_of(rows), line = kCacheLine / ptrdiff_t(sizeof(T));

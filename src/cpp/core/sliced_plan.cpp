@@ -62,7 +62,7 @@ bool SlicedPlan<T>::suits(const Network<T>& net, ptrdiff_t rows) {
 
 template <class T>
 SlicedPlan<T>::SlicedPlan(const Network<T>& net, ptrdiff_t rows, int threads, bool repeated)
-    : Plan<T>(net, rows, threads), row_step_(std::max(net.kernels.lanes, 4)), repeated_(repeated) {
+    : Plan<T>(net, rows, threads), repeated_(repeated) {
   const std::vector<Range> cuts = cut(hidden(), net.kernels.tile);
   const ptrdiff_t count = ptrdiff_t(cuts.size());
   const double flops = net.flops_training() * double(rows);
@@ -73,7 +73,8 @@ SlicedPlan<T>::SlicedPlan(const Network<T>& net, ptrdiff_t rows, int threads, bo
   this->reach_ = flops < kMuchWork ? Reach::near_only : Reach::any;
 
   // An odd number of cache lines, so that units do not fall on the same sets of the cache.
-  const ptrdiff_t line = kCacheLine / ptrdiff_t(sizeof(T)), most = round_up(rows, row_step_);
+  const ptrdiff_t line = kCacheLine / ptrdiff_t(sizeof(T));
+  const ptrdiff_t most = round_up(rows, net.kernels.lanes);
   ld_ = (round_up(most, line) / line | 1) * line;
   const Layer &h = hidden(), &o = output();
   hidden_over_rows_ = sums_over_rows_are_shorter(h, rows, net.kernels.lanes, false);
@@ -120,7 +121,7 @@ void SlicedPlan<T>::step(const Team& team, const Step<T>& step) {
   const Network<T>& net = this->net_;
   const Member& me = members_[size_t(team.index)];
   const bool leads = team.index == 0;
-  const ptrdiff_t n = step.batch.rows, all = round_up(n, row_step_);
+  const ptrdiff_t n = step.batch.rows, all = round_up(n, net.kernels.lanes);
   // A batch that is kept was the last step's as well, and all of it finite.
   if (!(repeated_ && step.announced)) {
     const ptrdiff_t bad = me.reader.gather(net, step.batch, {0, n}, all, me.in, ld_);

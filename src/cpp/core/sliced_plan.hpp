@@ -57,7 +57,7 @@ class SlicedPlan final : public Plan<T> {
   // Those that are not padding.
   Range real(Range units) const { return {units.begin, std::min(units.end, hidden().n_out)}; }
 
-  ptrdiff_t row_step_, ld_;
+  ptrdiff_t ld_;
   bool repeated_;
   bool hidden_over_rows_, output_over_rows_;  // how the weight gradients are computed
   std::vector<Slice> slices_;
