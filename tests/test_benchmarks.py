@@ -67,7 +67,7 @@ def test_studies_are_selected_beside_the_jobs():
     assert [w.name for w in jobs] == ["X:float32", "X:float64"]
     assert [study.NAME for study in chosen] == ["G", "MEM"]
     assert studies.select(["TS"])[0] == []
-    with pytest.raises(ValueError, match="PB, G, TS, A, F, MEM; got 'Q'"):
+    with pytest.raises(ValueError, match="PB, G, TS, A, F, MEM, SK; got 'Q'"):
         studies.select(["Q"])
 
 
