@@ -1,4 +1,4 @@
-"""The jobs that are no race against the peers: growth, scaling, activations, calls, memory.
+"""The jobs that are no race against all peers: growth, scaling, activations, calls, and so on.
 
 Each is a module with `NAME`, `TITLE` and three functions: ``run(cpus, quick)`` measures and returns
 what goes into the JSON file, ``lines(facts)`` makes the table, ``floors(facts)`` judges.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from benchmarks import activations, calls, growth, memory, scaling
+from benchmarks import activations, calls, estimators, growth, memory, scaling
 from benchmarks.floors import Floor
 from benchmarks.workloads import WORKLOADS, Workload
 from benchmarks.workloads import select as select_workloads
@@ -25,7 +25,7 @@ class Study(Protocol):
     def floors(self, facts: Any, /) -> list[Floor]: ...
 
 
-STUDIES: tuple[Study, ...] = (growth, scaling, activations, calls, memory)
+STUDIES: tuple[Study, ...] = (growth, scaling, activations, calls, memory, estimators)
 
 
 def select(names: list[str]) -> tuple[list[Workload], list[Study]]:

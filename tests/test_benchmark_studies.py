@@ -229,7 +229,7 @@ def test_all_plots_are_drawn_from_a_saved_run(tmp_path):
 
 
 def test_studies_have_names_of_their_own():
-    assert [study.NAME for study in STUDIES] == ["G", "TS", "A", "F", "MEM"]
+    assert [study.NAME for study in STUDIES] == ["G", "TS", "A", "F", "MEM", "SK"]
 
 
 # ------------------------------------------------------------------ the jobs and the threads

@@ -173,6 +173,7 @@ def test_early_stopping_may_leave_the_last_weights():
         ("val_accuracy", "auto", 1),
         ("val_accuracy", "min", 0),
         ("val_mae", "auto", 0),
+        ("val_r2", "auto", 1),
         ("val_mae", "max", 1),
     ],
 )

@@ -108,6 +108,13 @@ def test_early_stopping(options, values, epochs, best):
     assert len(again.epoch) == epochs
 
 
+@pytest.mark.parametrize("restore", [False, True])
+def test_early_stopping_knows_the_best_epoch_either_way(restore):
+    stopping = callbacks.EarlyStopping(patience=2, restore_best_weights=restore)
+    fit(make(), Scripted([3, 1, 2, 2, 2]), stopping, epochs=5)
+    assert (stopping.best_epoch, stopping.stopped_epoch, stopping.best) == (1, 3, 1)
+
+
 def test_early_stopping_without_its_figure(capsys):
     with pytest.warns(UserWarning, match="goes by 'val_loss', which is not there; there are loss"):
         assert len(fit(make(), callbacks.EarlyStopping()).epoch) == 4
@@ -162,6 +169,24 @@ def test_checkpoints(tmp_path):
         callbacks.ModelCheckpoint(path, save_freq=100)
 
 
+def test_checkpoints_say_what_they_do(tmp_path, capsys):
+    path = str(tmp_path / "best.npz")
+    keeper = callbacks.ModelCheckpoint(path, save_best_only=True, verbose=1)
+    fit(make(), Scripted([3, 4, 2]), keeper, epochs=3)
+    assert capsys.readouterr().out.split("\n\n") == [
+        f"\nEpoch 1: val_loss improved from None to 3.00000, saving model to {path}",
+        "Epoch 2: val_loss did not improve from 3.00000",
+        f"Epoch 3: val_loss improved from 3.00000 to 2.00000, saving model to {path}\n",
+    ]
+
+
+def test_a_checkpoint_that_could_not_be_written_is_refused_at_once():
+    with pytest.raises(UnsupportedError, match=r"a model in a \.h5 file"):
+        callbacks.ModelCheckpoint("best.h5")
+    with pytest.raises(ValueError, match=r"must end in \.weights\.h5, got 'w\.h5'"):
+        callbacks.ModelCheckpoint("w.h5", save_weights_only=True)
+
+
 def test_checkpoints_of_weights(tmp_path):
     pytest.importorskip("h5py")
     path = tmp_path / "best.weights.h5"
@@ -200,11 +225,52 @@ def test_batches_are_out_of_reach():
             fit(make(), wrong)
 
 
+def test_the_validation_and_the_end_are_told():
+    seen = []
+
+    class Spy(callbacks.Callback):
+        def on_test_begin(self, logs=None):
+            seen.append("test")
+
+        def on_test_end(self, logs=None):
+            seen.append(sorted(logs))
+
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(epoch)
+
+        def on_train_end(self, logs=None):
+            seen.append(sorted(logs))
+
+    fit(make(), Spy(), epochs=1, validation_data=(X, Y))
+    assert seen == ["test", ["loss", "mae"], 0, ["loss", "mae", "val_loss", "val_mae"]]
+    seen.clear()
+    fit(make(), Spy(), epochs=1)
+    assert seen == [0, ["loss", "mae"]]
+
+
 def test_divergence_is_an_error_and_callbacks_are_told():
     ended = []
     model = make(rate=1e30)
     watcher = callbacks.LambdaCallback(on_train_end=lambda logs: ended.append(True))
-    with pytest.raises(mlpfast.TrainingDiverged):
+    with pytest.raises(mlpfast.TrainingDiverged, match=r"TerminateOnNaN\(\)") as caught:
         fit(model, watcher, epochs=9)
+    assert "on_nonfinite" not in str(caught.value)
     assert ended == [True]
     assert np.isfinite(model.get_weights()[0]).all()
+
+
+def test_a_fit_can_end_so_without_an_error(capsys):
+    model = make(rate=1e30)
+    history = fit(model, callbacks.TerminateOnNaN(), epochs=9)
+    assert len(history.epoch) < 9
+    assert "Invalid loss, terminating training" in capsys.readouterr().out
+    assert np.isfinite(model.get_weights()[0]).all()
+
+
+def test_the_history_is_there_during_the_fit():
+    model, lengths = make(), []
+    watch = callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: lengths.append(len(model.history.epoch))
+    )
+    assert fit(model, watch, epochs=3) is model.history
+    assert lengths == [0, 1, 2]

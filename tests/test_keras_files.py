@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 
 from mlpfast import MLP
-from mlpfast.keras import UnsupportedError, layers, losses, optimizers
+from mlpfast.keras import (
+    UnsupportedError,
+    initializers,
+    layers,
+    losses,
+    optimizers,
+    regularizers,
+)
 from mlpfast.keras.layers import Dense, Dropout, Input
 from mlpfast.keras.models import Sequential, load_model
 
@@ -177,6 +184,21 @@ def test_other_layers_of_keras_are_refused_by_name(real, layer, match, tmp_path)
     model.save(tmp_path / "net.keras")
     with pytest.raises(UnsupportedError, match=match):
         load_model(tmp_path / "net.keras")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Keras' own
+def test_functions_of_keras_are_known_by_name(real, tmp_path):
+    model = make(real)
+    model.compile(
+        "sgd", real.losses.mean_squared_error, metrics=[real.metrics.categorical_accuracy]
+    )
+    model.save(tmp_path / "keras.keras")
+    ours = load_model(tmp_path / "keras.keras")
+    assert type(ours.loss) is losses.MeanSquaredError
+    np.testing.assert_allclose(
+        ours.evaluate(X, Y, verbose=0), model.evaluate(X, Y, verbose=0), rtol=1e-5
+    )
 
 
 @pytest.mark.slow
@@ -375,6 +397,17 @@ def test_a_bomb_is_not_unpacked(tmp_path):
             load_model(path)
 
 
+@pytest.mark.parametrize("suffix", [".keras", ".npz"])
+def test_room_is_made_for_what_is_in_the_file_alone(suffix, tmp_path):
+    """A configuration of a few bytes cannot ask for all the memory."""
+    model, path = Sequential([Input((4,)), Dense(3)]), tmp_path / f"net{suffix}"
+    text = json.dumps(model._description()).replace('"units": 3', '"units": 3000000000')
+    model._description = lambda: json.loads(text)
+    model.save(path)
+    with pytest.raises(ValueError, match=r"net\..*: its layers have 15,000,000,000 parameters"):
+        load_model(path)
+
+
 def test_a_failed_write_leaves_the_older_file(tmp_path, monkeypatch):
     model, path = make(), tmp_path / "net.keras"
     model.save(path)
@@ -384,6 +417,27 @@ def test_a_failed_write_leaves_the_older_file(tmp_path, monkeypatch):
         model.save(path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["net.keras"]
+
+
+def test_numbers_of_numpy_are_kept(tmp_path):
+    one = np.float32(0.5)
+    model = Sequential(
+        [
+            Input((np.int64(4),)),
+            layers.Rescaling(one),
+            Dense(np.int32(3), kernel_regularizer=regularizers.L2(one)),
+            Dropout(one),
+            Dense(1, kernel_initializer=initializers.Constant(np.ones((3, 1), np.float32))),
+        ]
+    )
+    schedule = optimizers.schedules.ExponentialDecay(one, np.int64(10), one)
+    for rule in (optimizers.SGD(schedule, momentum=one), optimizers.AdamW(one, weight_decay=one)):
+        model.compile(rule, losses.Huber(delta=one))
+        assert json.loads(model.to_json())
+        for suffix in (".keras", ".npz"):
+            model.save(tmp_path / f"net{suffix}")
+            again = load_model(tmp_path / f"net{suffix}")
+            assert again.optimizer.get_config() == rule.get_config()
 
 
 def test_every_configuration_makes_the_object_again():

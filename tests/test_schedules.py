@@ -56,11 +56,10 @@ def test_reduce_on_plateau(arguments, figures, want):
     assert observe(ReduceOnPlateau(1.0, **arguments), figures) == pytest.approx(want)
 
 
-def test_reduce_on_plateau_wants_more_accuracy():
-    schedule = ReduceOnPlateau(1.0, patience=0, monitor="val_accuracy")
-    assert observe(schedule, [0.5, 0.6, 0.6, 0.7], "val_accuracy") == pytest.approx(
-        [1, 1, 1, 0.1, 0.1]
-    )
+@pytest.mark.parametrize("monitor", ["val_accuracy", "val_r2"])
+def test_reduce_on_plateau_wants_more_accuracy(monitor):
+    schedule = ReduceOnPlateau(1.0, patience=0, monitor=monitor)
+    assert observe(schedule, [0.5, 0.6, 0.6, 0.7], monitor) == pytest.approx([1, 1, 1, 0.1, 0.1])
 
 
 def spy(schedule):

@@ -43,7 +43,25 @@ def assert_same(one, other, rtol=1e-10):
         np.testing.assert_allclose(b, a, rtol=rtol, atol=rtol * np.abs(a).max())
 
 
+class Narrow(MLPClassifier):
+    """A subclass with parameters of its own, as programs write them."""
+
+    def __init__(self, alpha=0.1, unit=4):
+        super().__init__((unit,), alpha=alpha, max_iter=5, random_state=0)
+        self.unit = unit
+
+
 # ---------------------------------------------------------------------------- parameters
+
+
+def test_subclasses_with_their_own_parameters():
+    X, y = IRIS
+    clf = Narrow(alpha=2.0, unit=3).fit(X, y)
+    assert clf.get_params() == {"alpha": 2.0, "unit": 3}
+    assert [c.shape for c in clf.coefs_] == [(4, 3), (3, 3)]
+    assert repr(clone(clf)) == "Narrow(alpha=2.0, unit=3)"
+    plain = MLPClassifier((3,), alpha=2.0, max_iter=5, random_state=0).fit(X, y)
+    assert_same(plain, pickle.loads(pickle.dumps(clf)))
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
@@ -73,6 +91,21 @@ def test_class_weights_of_labels_and_parts():
     assert_same(expected.partial_fit(*IRIS, weight, classes=[0, 1, 2]), clf)
     with pytest.raises(ValueError, match="class_weight='balanced' needs all of the data at once"):
         MLPClassifier(class_weight="balanced").partial_fit(*IRIS, classes=[0, 1, 2])
+
+
+def test_class_weights_of_several_labels():
+    from sklearn.utils import compute_sample_weight
+
+    X, y = IRIS
+    labels = np.eye(3, dtype=int)[y][:, :2]
+    p = {"random_state": 0, "max_iter": 20}
+    factors = [{0: 1.0, 1: 3.0}, {0: 1.0, 1: 5.0}]
+    weighted = MLPClassifier(class_weight=factors, **p).fit(X, labels)
+    assert_same(MLPClassifier(**p).fit(X, labels, compute_sample_weight(factors, labels)), weighted)
+    with pytest.raises(ValueError, match="class_weight must be finite, got {0: nan}"):
+        MLPClassifier(class_weight={0: np.nan}).fit(X, y)
+    with pytest.raises(ValueError, match="number of elements in class_weight"):
+        MLPClassifier(class_weight=factors[:1], **p).fit(X, labels)
 
 
 def test_early_stopping_scores_without_class_weights():
@@ -258,6 +291,30 @@ def test_schedules():
         MLPRegressor(learning_rate=lambda _: -1.0).fit(X, y)
 
 
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize("sparse_rows", [False, True])
+def test_a_rate_for_each_update(solver, sparse_rows, monkeypatch):
+    """Counted over the epochs, and over the pieces of sparse rows."""
+    from mlpfast.sklearn import _rows
+
+    X, y = regression(110)
+    if sparse_rows:
+        monkeypatch.setattr(_rows, "DENSE_BYTES", 2000)
+        X = sparse.csr_array(X)
+    asked = []
+
+    def rate(update):
+        asked.append(update)
+        return 0.01 / (1 + update % 4)
+
+    p = {"solver": solver, "max_iter": 3, "batch_size": 30, "random_state": 0}
+    regr = MLPRegressor(learning_rate=mlpfast.PerStep(rate), **p).fit(X, y)
+    assert asked == list(range(12))
+    one = MLPRegressor(learning_rate=mlpfast.PerStep(lambda _: 0.004), **p).fit(X, y)
+    assert_same(MLPRegressor(learning_rate=lambda _: 0.004, **p).fit(X, y), one, 0)
+    assert np.abs(one.coefs_[0] - regr.coefs_[0]).max() > 1e-5
+
+
 def test_callbacks():
     X, y = load_digits(return_X_y=True)
     lines = []
@@ -281,7 +338,7 @@ def test_callbacks():
 
 def test_callbacks_of_the_package(tmp_path):
     X, y = regression(300)
-    stop = mlpfast.EarlyStopping("val_r2", mode="max", patience=3)
+    stop = mlpfast.EarlyStopping("val_r2", patience=3)
     log = mlpfast.CSVLogger(tmp_path / "log.csv")
     regr = MLPRegressor(callbacks=[stop, log], learning_rate_init=0.3, random_state=0)
     regr.fit(X[:200], y[:200], X_val=X[200:], y_val=y[200:])
@@ -291,8 +348,30 @@ def test_callbacks_of_the_package(tmp_path):
     assert (tmp_path / "log.csv").read_text().splitlines()[0] == "epoch,loss,val_loss,val_r2"
     with pytest.raises(TypeError, match="callbacks must hold mlpfast.Callback instances"):
         MLPRegressor(callbacks=["print"]).fit(X, y)
-    with pytest.raises(ValueError, match="monitor must be one of 'loss'; got 'val_loss'"):
-        MLPRegressor(callbacks=[mlpfast.EarlyStopping()], max_iter=2).fit(X, y)
+
+
+def test_figures_that_there_will_not_be():
+    """It is said before the first epoch."""
+    X, y = regression()
+    words = "monitor must be one of 'loss', got 'val_loss', which needs early_stopping or X_val"
+    plateau = mlpfast.ReduceOnPlateau(0.01, monitor="val_loss")
+    for p in ({"callbacks": [mlpfast.EarlyStopping()]}, {"learning_rate": plateau}):
+        regr = MLPRegressor(max_iter=2, **p)
+        with pytest.raises(ValueError, match=words):
+            regr.fit(X, y)
+        assert regr.loss_curve_ == []
+        regr.fit(X, y, X_val=X, y_val=y)
+
+
+def test_an_answer_of_numpy_ends_training():
+    X, y = regression()
+
+    def answer(net, epoch, logs):
+        return np.float64(epoch) >= 2
+
+    assert MLPRegressor(callbacks=[answer], max_iter=9).fit(X, y).n_iter_ == 3
+    net = mlpfast.MLP([5, 4, 1], random_state=0)
+    assert net.fit(X, y[:, None], epochs=9, callbacks=[answer]).n_epochs == 3
 
 
 def test_progress(capsys):
@@ -318,6 +397,29 @@ def test_dtype():
         narrow.predict(X[:1] * np.nan)
     with pytest.raises(ValueError, match="X contains infinity or a value too large for dtype"):
         MLPRegressor(dtype="float32", **p).fit(np.where(np.arange(200)[:, None] == 3, 1e300, X), y)
+
+
+def test_numbers_that_are_too_large_for_the_dtype():
+    X, y = IRIS
+    clf = MLPClassifier(dtype="float32", max_iter=2, random_state=0)
+    large = X * 1e39
+    for use in (lambda: clf.fit(large, y), lambda: clf.fit(X, y, X_val=large, y_val=y)):
+        with pytest.raises(ValueError, match="infinity or a value too large for dtype"):
+            use()
+    clf.fit(X, y)
+    for rows in (large, large[:1], sparse.csr_array(large)):
+        with pytest.raises(ValueError, match="infinity or a value too large for dtype"):
+            clf.predict(rows)
+
+
+def test_dtypes_by_any_name():
+    X, y = IRIS
+    expected = MLPClassifier(dtype="float32", max_iter=2, random_state=0).fit(X, y)
+    for dtype in (np.float32, np.dtype("float32")):
+        clf = MLPClassifier(dtype=dtype, max_iter=2, random_state=0).fit(X, y)
+        assert_same(expected, clf, 0)
+    with pytest.raises(ValueError, match="The 'dtype' parameter of MLPClassifier must be"):
+        MLPClassifier(dtype=np.dtype("float16")).fit(X, y)
 
 
 def test_threads(restore_threads):
@@ -357,6 +459,28 @@ def test_to_scikit_learn_and_back(name, solver):
         assert warm.n_iter_ == 3
 
 
+@pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
+def test_a_warm_start_after_early_stopping_and_conversion(name):
+    X, y = IRIS
+    p = {"early_stopping": True, "warm_start": True, "max_iter": 8, "random_state": 0}
+    theirs = getattr(neural_network, name)(**p).fit(X, y)
+    ours = getattr(mlpfast, name)(**p).fit(X, y)
+    back, there = getattr(mlpfast, name).from_sklearn(theirs), ours.to_sklearn()
+    for estimator in (theirs, ours, back, there):
+        estimator.fit(X, y)
+        assert_same(theirs, estimator)
+
+
+def test_conversion_of_subclasses():
+    X, y = IRIS
+    mine = Narrow(alpha=0.5).fit(X, y)
+    theirs = mine.to_sklearn()
+    assert type(theirs) is neural_network.MLPClassifier
+    assert theirs.alpha == 0.5
+    assert theirs.hidden_layer_sizes == (4,)
+    np.testing.assert_allclose(theirs.predict_proba(X), mine.predict_proba(X), rtol=1e-12)
+
+
 def test_conversion_of_what_is_ours_alone():
     X, y = regression()
     robust = MLPRegressor("huber", dtype="float32", learning_rate=lambda _: 0.01, max_iter=5)
@@ -365,6 +489,11 @@ def test_conversion_of_what_is_ours_alone():
     assert theirs.learning_rate == "constant"
     expected = robust.predict(X.astype(np.float32))
     np.testing.assert_allclose(theirs.predict(X.astype(np.float32)), expected, rtol=1e-4)
+    for activation in ("sigmoid", ["sigmoid"], ["logistic"]):
+        clf = MLPClassifier((4,), activation, max_iter=2, random_state=0).fit(*IRIS)
+        assert clf.to_sklearn().activation == "logistic"
+    with pytest.raises(ValueError, match="the same for all layers"):
+        MLPClassifier((4, 4), ["relu", "tanh"]).to_sklearn()
     with pytest.raises(ValueError, match="activation='gelu' is not among those"):
         MLPRegressor(activation="gelu", max_iter=2).fit(X, y).to_sklearn()
     with pytest.raises(TypeError, match="estimator must be scikit-learn's MLPClassifier"):
@@ -394,6 +523,12 @@ def test_loss_curve_display():
     assert drawn.ax_ is display.ax_
     assert drawn.score_line_ is None
     assert drawn.line_.get_label() == "theirs: loss"
+    p = {"max_iter": 4, "warm_start": True}
+    rows = {"X_val": X, "y_val": y}
+    for first, second, scored in (({}, rows, range(4, 8)), (rows, {}, range(4))):
+        clf = MLPClassifier(**p).fit(X, y, **first).fit(X, y, **second)
+        scores = LossCurveDisplay.from_estimator(clf).score_line_.get_ydata()
+        np.testing.assert_array_equal(np.flatnonzero(np.isfinite(scores)), scored)
     with pytest.raises(NotFittedError):
         LossCurveDisplay.from_estimator(MLPClassifier())
     with pytest.raises(ValueError, match="solver='lbfgs'"):

@@ -37,4 +37,4 @@ def test_the_tests_are_on_our_estimators():
     import mlpfast.sklearn
 
     assert globals()["MLPClassifier"] is mlpfast.sklearn.MLPClassifier
-    assert sum(name.startswith("test_") for name in globals()) > 40
+    assert sum(name.startswith("test_") for name in globals()) > 30

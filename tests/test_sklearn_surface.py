@@ -20,7 +20,7 @@ import sklearn
 from scipy import sparse
 from sklearn import neural_network
 from sklearn.base import clone
-from sklearn.datasets import load_digits, load_iris, make_regression
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, make_regression
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -119,7 +119,7 @@ def test_metadata_routing():
         ({"solver": "newton"}, "The 'solver' parameter of MLPClassifier must be a str among"),
         ({"activation": "step"}, "The 'activation' parameter of MLPClassifier must be"),
         ({"activation": ["relu"] * 2}, r"activation must be one name or one a hidden layer \(1\)"),
-        ({"activation": ["relux"]}, "activation must be one of"),
+        ({"activation": ["relux"]}, r"activation\[0\] must be one of"),
         ({"dropout": 1.0}, "The 'dropout' parameter of MLPClassifier must be"),
         ({"dropout": [0.1, 0.1]}, r"dropout must be one rate or one a hidden layer \(1\), got 2"),
         ({"n_threads": 0}, "The 'n_threads' parameter of MLPClassifier must be"),
@@ -297,6 +297,24 @@ def test_arrays_put_into_coefs_are_honoured(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_activations_that_are_set_after_a_fit(name):
+    """Programs set ``out_activation_`` for logits, or for outputs in a range."""
+    X, y = problem(name)
+    theirs, mine = both(name, X, y, max_iter=3)
+    for change in ({"activation": "tanh"}, {"out_activation_": "identity"}):
+        outputs = []
+        for estimator in (theirs, mine):
+            vars(estimator).update(change)
+            run = getattr(estimator, "predict_proba", estimator.predict)
+            outputs.append([run(X), run(X[:1])])
+        for expected, got in zip(*outputs, strict=True):
+            np.testing.assert_allclose(got, expected, rtol=1e-9)
+    vars(mine).update(out_activation_="tanh")
+    with pytest.raises(ValueError, match="out_activation_ must be '(softmax|identity)' to go on"):
+        mine.partial_fit(X, y)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_views_follow_the_training(name):
     X, y = problem(name)
     estimator = getattr(mlpfast, name)(random_state=0, batch_size=30)
@@ -355,6 +373,23 @@ def test_a_warm_start_with_early_stopping_after_pickling():
         estimator = package.MLPRegressor(random_state=0, max_iter=40, **p).fit(X, y)
         results.append(pickle.loads(pickle.dumps(estimator)).fit(X, y))
     assert_same_weights(*results)
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize("attribute", ["learning_rate", "learning_rate_init"])
+def test_a_rate_that_is_set_between_partial_fits(solver, attribute):
+    """There is no other way to change it, so programs do."""
+    X, y = problem("MLPRegressor")
+    made = []
+    for package in (neural_network, mlpfast):
+        regr = package.MLPRegressor(solver=solver, random_state=0)
+        for rate in (None, 0.05, 0.01):
+            if rate is not None:
+                setattr(regr._optimizer, attribute, rate)
+            regr.partial_fit(X, y)
+        made.append(regr)
+    assert_same_weights(*made)
+    assert made[1]._optimizer.learning_rate == pytest.approx(made[0]._optimizer.learning_rate)
 
 
 def test_optimizer_state_is_what_it_says():
@@ -448,6 +483,29 @@ def test_a_batch_without_weight(batch_size):
         clf = package.MLPClassifier(batch_size=batch_size, random_state=0, max_iter=5)
         with pytest.raises(ZeroDivisionError, match="Weights sum to zero, can't be normalized"):
             clf.fit(X, y, sample_weight=weight)
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "adam"])
+@pytest.mark.parametrize("backend", ["numpy", "numba", "cpp"])
+def test_weights_that_add_up_to_less_than_nothing(solver, backend):
+    """They make no sense, but scikit-learn divides by their sum whatever its sign."""
+    X, y = problem("MLPClassifier")
+    weight = np.random.default_rng(0).random(len(X)) - 0.7
+    p = {"solver": solver, "random_state": 0, "max_iter": 10}
+    theirs = neural_network.MLPClassifier(**p).fit(X, y, weight)
+    mine = MLPClassifier(backend=backend, **p).fit(X, y, weight)
+    assert mine.loss_ == pytest.approx(theirs.loss_, rel=1e-6)
+    assert_same_weights(theirs, mine, 1e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_lbfgs_where_the_outputs_saturate(seed):
+    """On data that are not scaled: the loss has few digits there, and the search goes by them."""
+    X, y = load_breast_cancer(return_X_y=True)
+    theirs, mine = both("MLPClassifier", X, y, solver="lbfgs", random_state=seed)
+    assert mine.n_iter_ == theirs.n_iter_
+    assert mine.loss_ == pytest.approx(theirs.loss_, rel=1e-6)
+    assert_same_weights(theirs, mine, 1e-6)
 
 
 def test_divergence_goes_the_same_way():

@@ -187,11 +187,10 @@ def mnist():
     plotting.plot_history(history.history, curves.add_subplot())
     _, (X, y) = mlpfast.datasets.load_mnist()
     outputs = model.predict(X.astype(np.float32) / np.float32(255), verbose=0)
-    lesson = mlpfast.MLP([784, 512, 10], init=(model.get_weights()[::2], model.get_weights()[1::2]))
     weights = plotting.new_figure(9, 2.9)
     for ax, (title, net) in zip(
         weights.subplots(2, 1),
-        (("the lesson's net", lesson), ("relu, cross-entropy, Adam, l2", decayed())),
+        (("the lesson's net", model.mlp), ("relu, cross-entropy, Adam, l2", decayed())),
         strict=True,
     ):
         # Those units whose weights have moved furthest from the noise they began as.

@@ -5,6 +5,7 @@
 
 #include <optional>
 
+#include "core/gradient.hpp"
 #include "core/layer.hpp"
 #include "core/runner.hpp"
 #include "core/trainer.hpp"
@@ -176,6 +177,34 @@ py::tuple run_trainer(Trainer<T>& trainer, In<T>& params, const py::array& x, co
   return py::make_tuple(to_array(result.totals), names[int(result.status)], result.bad_row);
 }
 
+// A gradient of fixed rows, and the arrays that it reads.
+template <class T>
+class GradientOfRows {
+ public:
+  GradientOfRows(std::shared_ptr<const Network<T>> net, In<T> params, py::array x, py::array y,
+                 MaybeIn<T> weight, double scale, int threads)
+      : net_(std::move(net)),
+        params_(std::move(params)),
+        x_(std::move(x)),
+        y_(std::move(y)),
+        weight_(std::move(weight)),
+        gradient_(*net_, data_of<T>(x_, y_, weight_, scale), threads, true) {}
+
+  double operator()(In<T>& grad) {
+    const T* flat = params_.data();
+    T* to = grad.mutable_data();
+    py::gil_scoped_release release;
+    return gradient_.compute(flat, to);
+  }
+
+ private:
+  std::shared_ptr<const Network<T>> net_;
+  In<T> params_;
+  py::array x_, y_;
+  MaybeIn<T> weight_;
+  Gradient<T> gradient_;
+};
+
 template <class T>
 void bind_dtype(py::module_& m, const std::string& suffix) {
   using namespace py::literals;
@@ -232,15 +261,17 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
             const Data<T> data = data_of<T>(x, y, weight, scale);
             const T* flat = params.data();
             T* to = grad.mutable_data();
-            Totals totals;
-            {
-              py::gil_scoped_release release;
-              totals = loss_and_grad(net, flat, data, to, threads);
-            }
-            return py::make_tuple(totals.loss, totals.weight);
+            py::gil_scoped_release release;
+            return Gradient<T>(net, data, threads, false).compute(flat, to);
           },
           "params"_a.noconvert(), "x"_a.noconvert(), "y"_a.noconvert(), "weight"_a.noconvert(),
           "scale"_a, "grad"_a.noconvert(), "threads"_a);
+
+  py::class_<GradientOfRows<T>>(m, ("Gradient" + suffix).c_str())
+      .def(py::init<std::shared_ptr<Net>, In<T>, py::array, py::array, MaybeIn<T>, double, int>(),
+           "network"_a, "params"_a.noconvert(), "x"_a.noconvert(), "y"_a.noconvert(),
+           "weight"_a.noconvert(), "scale"_a, "threads"_a)
+      .def("__call__", &GradientOfRows<T>::operator(), "grad"_a.noconvert());
 
   py::class_<Trainer<T>>(m, ("Trainer" + suffix).c_str())
       .def(py::init([](std::shared_ptr<Net> net, const std::string& rule, double momentum,

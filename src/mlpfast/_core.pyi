@@ -9,6 +9,8 @@ import numpy.typing
 import typing
 
 __all__: list[str] = [
+    "Gradient32",
+    "Gradient64",
     "Network32",
     "Network64",
     "Trainer32",
@@ -64,7 +66,20 @@ class Network32:
         scale: typing.SupportsFloat | typing.SupportsIndex,
         grad: numpy.typing.NDArray[numpy.float32],
         threads: typing.SupportsInt | typing.SupportsIndex,
-    ) -> tuple[float, float]: ...
+    ) -> float: ...
+
+class Gradient32:
+    def __call__(self, grad: numpy.typing.NDArray[numpy.float32]) -> float: ...
+    def __init__(
+        self,
+        network: Network32,
+        params: numpy.typing.NDArray[numpy.float32],
+        x: numpy.ndarray,
+        y: numpy.ndarray,
+        weight: numpy.typing.NDArray[numpy.float32] | None,
+        scale: typing.SupportsFloat | typing.SupportsIndex,
+        threads: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
 
 class Trainer32:
     def __init__(
@@ -156,7 +171,20 @@ class Network64:
         scale: typing.SupportsFloat | typing.SupportsIndex,
         grad: numpy.typing.NDArray[numpy.float64],
         threads: typing.SupportsInt | typing.SupportsIndex,
-    ) -> tuple[float, float]: ...
+    ) -> float: ...
+
+class Gradient64:
+    def __call__(self, grad: numpy.typing.NDArray[numpy.float64]) -> float: ...
+    def __init__(
+        self,
+        network: Network64,
+        params: numpy.typing.NDArray[numpy.float64],
+        x: numpy.ndarray,
+        y: numpy.ndarray,
+        weight: numpy.typing.NDArray[numpy.float64] | None,
+        scale: typing.SupportsFloat | typing.SupportsIndex,
+        threads: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
 
 class Trainer64:
     def __init__(

@@ -2,6 +2,9 @@
 
 Whatever the program imports from ``sklearn.neural_network`` is then mlpfast's; see
 `mlpfast.patch_sklearn`. ``python -m mlpfast.accel -m package.module`` runs a module.
+
+Estimators that the program sends to other processes stay mlpfast's. What is imported there anew,
+in processes that are spawned rather than forked, is scikit-learn's own.
 """
 
 from __future__ import annotations

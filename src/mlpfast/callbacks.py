@@ -9,7 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlpfast.schedules import CosineDecay, ExponentialDecay, PerStep, ReduceOnPlateau, StepDecay
+import numpy as np
+
+from mlpfast.schedules import (
+    CosineDecay,
+    ExponentialDecay,
+    PerStep,
+    ReduceOnPlateau,
+    StepDecay,
+    more_is_better,
+)
 from mlpfast.spec import check_choice, check_int, check_real
 
 if TYPE_CHECKING:
@@ -81,13 +90,18 @@ def as_callback(callback: Callback | Callable[..., Any]) -> Callback:
     )
 
 
+def asks_to_stop(answer: object) -> bool:
+    """Return whether what an ``on_epoch_end`` returned ends training: True, also that of NumPy."""
+    return answer is True or (isinstance(answer, np.bool_) and bool(answer))
+
+
 class _Monitor:
     """Watches one figure and says whether it improved."""
 
     def __init__(self, monitor: str, min_delta: float, mode: str) -> None:
         check_choice("mode", mode, ("auto", "min", "max"))
         if mode == "auto":
-            mode = "max" if "accuracy" in monitor else "min"
+            mode = "max" if more_is_better(monitor) else "min"
         self.name = monitor
         self.min_delta = check_real("min_delta", min_delta, low=0.0)
         self.sign = 1.0 if mode == "min" else -1.0
@@ -117,7 +131,7 @@ class EarlyStopping(Callback):
     min_delta : float, default 0
         Smallest change that counts.
     mode : {"auto", "min", "max"}
-        "auto" is "max" for names with "accuracy" in them.
+        "auto" is "max" for names with "accuracy" or "r2" in them.
     restore_best_weights : bool, default True
 
     Attributes

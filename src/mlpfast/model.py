@@ -119,11 +119,11 @@ class MLP:
         self._rng = random_source(random_state, init)
         initialize(spec, self._params, init, self._rng)
 
-    def _setup(self, spec: NetSpec, backend: str | None) -> None:
+    def _setup(self, spec: NetSpec, backend: str | None, params: Array | None = None) -> None:
         self.spec = spec
         self._backend_name = backend
         self._backend = backends.resolve(backend)
-        self._params = _aligned(spec.n_params, spec.dtype)
+        self._params = _aligned(spec.n_params, spec.dtype) if params is None else params
         self._fast_predict = self._backend.fast_predict(spec, self._params)
         self._fast_gradient = (
             self._backend.fast_gradient(spec, self._params) if spec.trainable else no_fast_gradient
@@ -140,6 +140,13 @@ class MLP:
         net._setup(spec, backend)
         net._rng = random_source(random_state, None)
         net.params = params
+        return net
+
+    def _twin(self, spec: NetSpec) -> MLP:
+        """Return a net of the same sizes on the same parameters: what changes one changes both."""
+        net = type(self).__new__(type(self))
+        net._setup(spec, self._backend_name, self._params)
+        net._rng = self._rng
         return net
 
     # ------------------------------------------------------------------ parameters

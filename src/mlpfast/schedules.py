@@ -9,6 +9,11 @@ from dataclasses import dataclass, field
 from mlpfast.spec import check_choice, check_int, check_real
 
 
+def more_is_better(figure: str) -> bool:
+    """Return whether the larger of two figures of that name is the better one."""
+    return "accuracy" in figure or "r2" in figure
+
+
 @dataclass(frozen=True)
 class StepDecay:
     """``initial * factor ** (epoch // every)``."""
@@ -95,7 +100,7 @@ class ReduceOnPlateau:
     factor : float in (0, 1), default 0.1
     patience : int, default 10
     monitor : str, default "loss"
-        A column of the history; with "accuracy" in its name more is better, else less.
+        A column of the history; with "accuracy" or "r2" in its name more is better, else less.
     min_delta : float, default 1e-4
         Smallest absolute change that counts as an improvement.
     minimum : float, default 0
@@ -130,7 +135,7 @@ class ReduceOnPlateau:
     def observe(self, logs: dict[str, float]) -> None:
         """Take in the figures of an epoch that has ended."""
         check_choice("monitor", self.monitor, tuple(logs))
-        value = -logs[self.monitor] if "accuracy" in self.monitor else logs[self.monitor]
+        value = -logs[self.monitor] if more_is_better(self.monitor) else logs[self.monitor]
         if value < self._best - self.min_delta:
             self._best, self._wait = value, 0
             return

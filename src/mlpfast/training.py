@@ -13,7 +13,7 @@ import numpy as np
 
 from mlpfast.backends.base import Array, Data, Report, Trainer
 from mlpfast.backends.numpy import l2_term
-from mlpfast.callbacks import Callback, as_callback
+from mlpfast.callbacks import Callback, as_callback, asks_to_stop
 from mlpfast.history import History, summarize
 from mlpfast.progress import progress_of
 from mlpfast.spec import Optimizer, check_choice, check_int, check_l2
@@ -149,7 +149,7 @@ def fit(
                 if observe:
                     observe(logs)
                 for watcher in watchers:
-                    if watcher.on_epoch_end(net, first, logs) is True:
+                    if asks_to_stop(watcher.on_epoch_end(net, first, logs)):
                         history.stop_reason = "callback"
             if stop[0] and history.stop_reason != "interrupted":
                 _interrupted(history)

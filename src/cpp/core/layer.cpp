@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "runner.hpp"
+#include "thread_pool.hpp"
 
 namespace mlpfast {
 namespace {

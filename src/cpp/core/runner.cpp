@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "tiny_plan.hpp"
+#include "thread_pool.hpp"
 
 namespace mlpfast {
 namespace {
@@ -203,31 +203,9 @@ Totals evaluate(const Network<T>& net, const T* flat, const Data<T>& data, int t
   return sum;
 }
 
-template <class T>
-Totals loss_and_grad(const Network<T>& net, const T* flat, const Data<T>& data, T* grad,
-                     int threads) {
-  if (TinyPlan<T>::suits(net, data.n)) {
-    Totals totals;
-    if (TinyPlan<T>(net, data.n, nullptr).gradient(data, flat, grad, totals)) return totals;
-  }
-  Arena arena;
-  const ptrdiff_t w = arena.reserve_array<T>(net.layout.packed_size);
-  arena.commit();
-  State<T> state{arena.at<T>(w), nullptr, nullptr};
-  pack(net.layout, flat, state.w);
-  const std::unique_ptr<Plan<T>> plan = make_plan(net, data.n, threads, false);
-  Step<T> step;
-  step.batch = {&data, nullptr, 0, data.n};
-  step.state = state;
-  run_in_team(plan->team_size(), plan->reach(), [&](const Team& team) { plan->step(team, step); });
-  unpack(net.layout, plan->gradient(), grad);
-  return plan->totals();
-}
-
 #define MLPFAST_INSTANTIATE(T)                                                 \
   template void predict(const Network<T>&, const T*, const Data<T>&, T*, int); \
-  template Totals evaluate(const Network<T>&, const T*, const Data<T>&, int);  \
-  template Totals loss_and_grad(const Network<T>&, const T*, const Data<T>&, T*, int);
+  template Totals evaluate(const Network<T>&, const T*, const Data<T>&, int);
 MLPFAST_INSTANTIATE(float)
 MLPFAST_INSTANTIATE(double)
 

@@ -1,7 +1,7 @@
-// Running a net on many rows, or one: predictions, totals of a data set, one gradient.
+// Running a net on many rows, or one: predictions, and totals of a data set.
 #pragma once
 
-#include "plan.hpp"
+#include "network.hpp"
 
 namespace mlpfast {
 
@@ -15,10 +15,5 @@ void predict(const Network<T>& net, const T* flat, const Data<T>& data, T* out, 
 
 template <class T>
 Totals evaluate(const Network<T>& net, const T* flat, const Data<T>& data, int threads);
-
-// Writes the flat gradient of the reduced loss on all of `data`; returns the totals.
-template <class T>
-Totals loss_and_grad(const Network<T>& net, const T* flat, const Data<T>& data, T* grad,
-                     int threads);
 
 }  // namespace mlpfast

@@ -9,10 +9,15 @@
 namespace mlpfast {
 namespace {
 
-// More rows, or more work in a step, are better shared out by rows; fewer bytes of a unit's rows
-// are too few for a way through the net.
+// More rows are better shared out by rows; fewer bytes of a unit's rows are too few for a way
+// through the net.
 constexpr ptrdiff_t kMostRows = 256, kLeastBytes = 512;
-constexpr double kMostFlops = 2 * kStepFlopsWorthAThread;
+// For less the narrow plan is quicker made.
+constexpr double kLeastFlops = 1e5;
+// For so much work in a step two threads are worth it wherever they run. Then the rows can be
+// shared as well, and more evenly than fewer units.
+constexpr double kMuchWork = 2 * kStepFlopsWorthAThread;
+constexpr ptrdiff_t kEvenUnits = 96;
 // What the slices add to the logits goes from core to core: few outputs, that is.
 constexpr ptrdiff_t kMostOutputs = 32;
 // For less work in a step, in single precision, meeting once costs more than another thread brings,
@@ -46,10 +51,11 @@ constexpr ptrdiff_t kGap = 4096, kAsked = 2048;
 
 template <class T>
 bool SlicedPlan<T>::suits(const Network<T>& net, ptrdiff_t rows) {
-  if (net.depth() != 2 || rows > kMostRows || rows * ptrdiff_t(sizeof(T)) < kLeastBytes ||
-      net.flops_training() * double(rows) >= kMostFlops)
+  if (net.depth() != 2 || rows > kMostRows || rows * ptrdiff_t(sizeof(T)) < kLeastBytes)
     return false;
   const Layer &hidden = net.layout.layers[0], &output = net.layout.layers[1];
+  const double flops = net.flops_training() * double(rows);
+  if (flops < kLeastFlops || (flops >= kMuchWork && hidden.n_out < kEvenUnits)) return false;
   return !net.whole_rows(0) && !net.drops_inputs() && !hidden.drops &&
          hidden.out_padded >= 2 * net.kernels.tile && output.n_out <= kMostOutputs;
 }
@@ -59,13 +65,12 @@ SlicedPlan<T>::SlicedPlan(const Network<T>& net, ptrdiff_t rows, int threads, bo
     : Plan<T>(net, rows, threads), repeated_(repeated) {
   const std::vector<Range> cuts = cut(hidden(), net.kernels.tile);
   const ptrdiff_t count = ptrdiff_t(cuts.size());
-  const double worth =
-      net.flops_training() * double(rows) / kFlopsWorthMeeting * (double(sizeof(T)) / 4);
+  const double flops = net.flops_training() * double(rows);
+  const double worth = flops / kFlopsWorthMeeting * (double(sizeof(T)) / 4);
   this->team_size_ = 1;
   while (this->team_size_ * 2 <= std::min<double>({double(threads), worth, double(count)}))
     this->team_size_ *= 2;
-
-  this->reach_ = Reach::near_only;
+  this->reach_ = flops < kMuchWork ? Reach::near_only : Reach::any;
 
   // An odd number of cache lines, so that units do not fall on the same sets of the cache.
   const ptrdiff_t line = kCacheLine / ptrdiff_t(sizeof(T));
@@ -80,13 +85,13 @@ SlicedPlan<T>::SlicedPlan(const Network<T>& net, ptrdiff_t rows, int threads, bo
   const ptrdiff_t gradients = array(net.layout.packed_size);
   std::vector<std::array<ptrdiff_t, 4>> of_slices;
   for (const Range& units : cuts) {
-    arena.reserve(kGap);
+    if (this->team_size_ > 1) arena.reserve(kGap);
     const ptrdiff_t a = array(units.size() * ld_), d = array(units.size() * ld_);
     of_slices.push_back({h.keeps_z ? array(units.size() * ld_) : a, a, d, array(o.n_out * ld_)});
   }
   std::vector<std::array<ptrdiff_t, 8>> of_members;
   for (int i = 0; i < this->team_size_; ++i) {
-    arena.reserve(kGap);
+    if (this->team_size_ > 1) arena.reserve(kGap);
     const ptrdiff_t a = array(o.n_out * ld_);
     of_members.push_back({array(UnitRows<T>::size(net.spec, ld_)),
                           arena.template reserve_array<const T*>(most * 2),

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <stdexcept>
 
 #include "../isa/float_mode.hpp"
+#include "occupied.hpp"
 
 namespace mlpfast {
 namespace {
@@ -13,19 +13,7 @@ namespace {
 // Up to so many parameters a copy of the state costs next to nothing.
 constexpr ptrdiff_t kSmallNet = 16384;
 
-// Keeps a second thread out of a trainer.
-class Occupied {
- public:
-  explicit Occupied(std::atomic_flag& flag) : flag_(flag) {
-    if (flag_.test_and_set(std::memory_order_acquire))
-      throw std::runtime_error("this net is being trained by another thread");
-  }
-  ~Occupied() { flag_.clear(std::memory_order_release); }
-  Occupied(const Occupied&) = delete;
-
- private:
-  std::atomic_flag& flag_;
-};
+const char* const kBusy = "this net is being trained by another thread";
 
 }  // namespace
 
@@ -43,7 +31,7 @@ Trainer<T>::Trainer(std::shared_ptr<const Network<T>> net, const OptimizerSpec& 
 
 template <class T>
 RunResult Trainer<T>::run(const RunArgs<T>& args, T* flat) {
-  const Occupied occupied(busy_);
+  const Occupied occupied(busy_, kBusy);
   const Layout& layout = net_->layout;
   const ptrdiff_t rows = std::min(args.batch_size, args.data.n);
   const bool wants_penalty = args.want_penalty && args.has_l2();
@@ -223,7 +211,7 @@ void Trainer<T>::get_moments(T* m, T* v) const {
 
 template <class T>
 void Trainer<T>::set_moments(int64_t steps, const T* m, const T* v) {
-  const Occupied occupied(busy_);
+  const Occupied occupied(busy_, kBusy);
   steps_ = steps;
   if (state_.m) pack(net_->layout, m, state_.m);
   if (state_.v) pack(net_->layout, v, state_.v);

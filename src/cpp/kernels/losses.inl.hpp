@@ -83,23 +83,34 @@ inline V clipped_log(V miss) {
   return max(V::set(C::resolution), min(V::set(C::log_resolution), miss));  // NaN stays
 }
 
+// scikit-learn takes both logarithms from the rounded p, and 1 - p has few digits where p is close
+// to 1: so here too, bit by bit, or its L-BFGS would go another way.
 struct BinaryLogLoss {
   static constexpr bool mean = false;
   template <class V>
   static void at(V z, V a, V t, const Slopes<V>&, V& loss, V& grad) {
-    const V zero = V::set(0), rest = log1p_of_fraction(exp(zero - abs(z)));
-    const V miss = max(zero, zero - z) + rest, alarm = max(zero, z) + rest;
-    loss = t * clipped_log(miss) + (V::set(1) - t) * clipped_log(alarm);
+    using T = typename V::T;
+    const V zero = V::set(0), one = V::set(1), low = V::set(MathConstants<T>::resolution);
+    V p = one / (one + exp(zero - z));
+    p = max(low, min(one - low, p));  // NaN stays
+    const V q = one - p, u = one - t;
+    const auto yes = less(u, t);
+    loss = zero - max(t, u) * log(V::select(yes, p, q));
+    const V minor = min(t, u);
+    // Targets between 0 and 1 are rare.
+    if (sum(abs(minor)) > T(0)) loss = loss - minor * log(V::select(yes, q, p));
     grad = a - t;
   }
 };
 struct PoissonDeviance {
   static constexpr bool mean = false;
   template <class V>
-  static void at(V z, V a, V t, const Slopes<V>&, V& loss, V& grad) {
-    const V zero = V::set(0);
-    loss = V::select(less(zero, t), t * log(t), zero) - t + a - t * z;
+  static void at(V, V a, V t, const Slopes<V>&, V& loss, V& grad) {
+    const V ratio = t / a;
+    // t log(t / a), which is 0 for t = 0 unless a is 0 as well
+    const V part = V::select(less(V::set(0), abs(t)), t * log(ratio), ratio);
     grad = a - t;
+    loss = part + grad;
   }
 };
 

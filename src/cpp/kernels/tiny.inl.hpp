@@ -205,7 +205,10 @@ inline double tiny_loss_each(const TinySteps<typename V::T>& s, ptrdiff_t stride
       (grad * factor).store(layer.d + i);
       total = total + loss;
     }
-    weighted = fma(total * share, V::load(s.weight + r), weighted);
+    // Past the rows of the batch stand copies of its first, and infinity times 0 is NaN.
+    const V weight = V::load(s.weight + r);
+    const V counted = V::select(less(V::set(0), abs(weight)), total * share, V::set(0));
+    weighted = fma(counted, weight, weighted);
   }
   return double(sum(weighted));
 }

@@ -231,9 +231,15 @@ def _retreat(net, i, dropping, params, mem, places, at, i0, i1, r, row, n):
 
 
 @jit
+def _resolution(mem):
+    """Return the least x of mem's dtype with 1 + x > 1."""
+    return 1.1920928955078125e-07 if is_single(mem) else 2.220446049250313e-16
+
+
+@jit
 def _clipped_log(mem, miss):
     """-log p as if p were clipped to within the resolution of mem's dtype of 0 and 1."""
-    low = 1.1920928955078125e-07 if is_single(mem) else 2.220446049250313e-16
+    low = _resolution(mem)
     high = 15.942385152878742 if is_single(mem) else 36.04365338911715
     return low if miss < low else high if miss > high else miss
 
@@ -276,19 +282,23 @@ def _loss(loss, m, mem, a_at, z_at, t_at, delta_at, ld, n, rows, total, factor, 
         a, z, t, d = a_at + j * ld, z_at + j * ld, t_at + j * ld, delta_at + j * ld
         if code >= BINARY_LOG:
             if code == BINARY_LOG:
+                low = _resolution(mem)
                 for r in range(0, n, step):
-                    size = absolute(load(mem, z + r))
-                    store(mem, spare_at + r, log1p(exp(size * -1.0)))
+                    rest = exp(load(mem, z + r) * -1.0)
+                    store(mem, spare_at + r, filled(mem, 1.0) / (rest + 1.0))
                 for r in range(rows):
-                    v, rest = np.float64(mem[z + r]), np.float64(mem[spare_at + r])
-                    miss = _clipped_log(mem, (-v if v < 0.0 else 0.0) + rest)
-                    alarm = _clipped_log(mem, (0.0 if v < 0.0 else v) + rest)
-                    total[r] += mem[t + r] * miss + (1.0 - mem[t + r]) * alarm
+                    p, wanted = np.float64(mem[spare_at + r]), np.float64(mem[t + r])
+                    p = low if p < low else 1.0 - low if p > 1.0 - low else p
+                    if wanted > 0.0:
+                        total[r] -= wanted * math.log(p)
+                    if wanted < 1.0:
+                        total[r] -= (1.0 - wanted) * math.log(1.0 - p)
             else:
                 for r in range(rows):
                     wanted = np.float64(mem[t + r])
-                    lost = wanted * math.log(wanted) if wanted > 0.0 else 0.0
-                    total[r] += lost - wanted + mem[a + r] - wanted * mem[z + r]
+                    ratio = wanted / mem[a + r]
+                    lost = ratio if wanted == 0.0 else wanted * math.log(ratio)
+                    total[r] += lost - wanted + mem[a + r]
             for r in range(rows):
                 mem[d + r] = (mem[a + r] - mem[t + r]) * factor[r]
         elif from_logits:

@@ -150,6 +150,11 @@ def no_fast_gradient(_x: Any, _y: Any, _sample_weight: Any, _out: Any) -> Any:
     return NotImplemented
 
 
+#: ``gradient(grad)`` writes the gradient (n_params,) of the reduced loss to grad and returns the
+#: loss, for the parameters as they are at that time.
+Gradient: TypeAlias = Callable[[Array], float]
+
+
 class Backend(Protocol):
     """One engine: the same arithmetic, to rounding, as ``backends/numpy.py``.
 
@@ -184,6 +189,13 @@ class Backend(Protocol):
 
     def loss_and_grad(self, spec: NetSpec, params: Array, data: Data, grad: Array) -> float:
         """Write the gradient (n_params,) of the reduced loss to grad and return the loss."""
+
+    def gradient_of(self, spec: NetSpec, params: Array, data: Data) -> Gradient:
+        """Return `loss_and_grad` made ready for many calls, between which `params` may change.
+
+        The data must stay as they are, and the threads are those in force now. It is for one
+        thread at a time: a second one may get a RuntimeError.
+        """
 
     def evaluate(self, spec: NetSpec, params: Array, data: Data) -> Array:
         """Return the (6,) float64 `TOTALS` of the net on data."""

@@ -12,7 +12,15 @@ import numpy as np
 
 from mlpfast import _core
 from mlpfast.backends import _dropout
-from mlpfast.backends.base import Array, Data, FastGradient, FastPredict, Report, no_fast_gradient
+from mlpfast.backends.base import (
+    Array,
+    Data,
+    FastGradient,
+    FastPredict,
+    Gradient,
+    Report,
+    no_fast_gradient,
+)
 from mlpfast.spec import NetSpec, Optimizer
 from mlpfast.threads import num_threads
 
@@ -154,12 +162,17 @@ class CppBackend:
         return _network(spec, self._isa).fast_gradient(params) or no_fast_gradient
 
     def loss_and_grad(self, spec: NetSpec, params: Array, data: Data, grad: Array) -> float:
-        loss, weight = _network(spec, self._isa).loss_and_grad(
+        loss: float = _network(spec, self._isa).loss_and_grad(
             params, data.x, data.y, data.sample_weight, data.input_scale, grad, num_threads()
         )
-        if spec.reduction == "sum":
-            return float(loss)
-        return float(loss / weight) if weight > 0 else 0.0
+        return loss
+
+    def gradient_of(self, spec: NetSpec, params: Array, data: Data) -> Gradient:
+        make = _core.Gradient32 if spec.dtype == "float32" else _core.Gradient64
+        x, y, weight = data.x, data.y, data.sample_weight
+        return make(
+            *(_network(spec, self._isa), params, x, y, weight, data.input_scale, num_threads())
+        )
 
     def evaluate(self, spec: NetSpec, params: Array, data: Data) -> Array:
         totals: Array = _network(spec, self._isa).evaluate(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numba
@@ -21,6 +21,7 @@ from mlpfast.backends.base import (
     Data,
     FastGradient,
     FastPredict,
+    Gradient,
     Report,
     no_fast_gradient,
 )
@@ -514,7 +515,10 @@ class NumbaBackend:
         total, weight = history[0, :2].tolist()
         if spec.reduction == "sum":
             return float(total)
-        return float(total / weight) if weight > 0 else 0.0
+        return float(total / weight) if weight != 0 else 0.0
+
+    def gradient_of(self, spec: NetSpec, params: Array, data: Data) -> Gradient:
+        return partial(self.loss_and_grad, spec, params, data)
 
     def evaluate(self, spec: NetSpec, params: Array, data: Data) -> Array:
         spec = spec.without_dropout

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,6 +20,7 @@ from mlpfast.backends.base import (
     Data,
     FastGradient,
     FastPredict,
+    Gradient,
     Report,
     no_fast_gradient,
     no_fast_predict,
@@ -160,9 +162,10 @@ def _poisson_logits(z: Array, a: Array, t: Array) -> tuple[Array, Array]:
 
 
 def _binary_log_loss_logits(z: Array, a: Array, t: Array) -> tuple[Array, Array]:
-    rest = np.log1p(np.exp(-np.abs(z)))
-    miss, alarm = np.maximum(-z, 0) + rest, np.maximum(z, 0) + rest  # -log p and -log(1 - p)
-    return (t * _clipped_log(miss) + (1 - t) * _clipped_log(alarm)).sum(axis=1), a - t
+    # From the rounded p as in scikit-learn, though 1 - p has few digits where p is close to 1.
+    epsilon = np.finfo(z.dtype).eps
+    p = np.clip(1 / (1 + np.exp(-z)), epsilon, 1 - epsilon)
+    return -(t * np.log(p) + (1 - t) * np.log(1 - p)).sum(axis=1), a - t
 
 
 def _log_loss_logits(z: Array, a: Array, t: Array) -> tuple[Array, Array]:
@@ -177,9 +180,10 @@ def _clipped_log(miss: Array) -> Array:
     return np.clip(miss, epsilon, -np.log(epsilon))
 
 
-def _poisson_deviance_logits(z: Array, a: Array, t: Array) -> tuple[Array, Array]:
-    t_log_t = t * np.log(np.where(t > 0, t, 1))
-    return (t_log_t - t + a - t * z).sum(axis=1), a - t
+def _poisson_deviance_logits(_: Array, a: Array, t: Array) -> tuple[Array, Array]:
+    ratio = t / a
+    part = np.where(t == 0, ratio, t * np.log(np.where(t == 0, 1, ratio)))  # 0 / 0 is NaN
+    return (part - t + a).sum(axis=1), a - t
 
 
 LOSS_FROM_LOGITS: dict[str, Callable[[Array, Array, Array], tuple[Array, Array]]] = {
@@ -509,9 +513,13 @@ class NumpyBackend:
     def fast_gradient(self, spec: NetSpec, params: Array) -> FastGradient:
         return no_fast_gradient
 
+    @np.errstate(**_QUIET)
     def loss_and_grad(self, spec: NetSpec, params: Array, data: Data, grad: Array) -> float:
         sums, grad[...] = loss_and_grad(spec, params, *batch_of(spec, data, slice(None)))
         return float(sums[0] * scale(spec, sums[1]))
+
+    def gradient_of(self, spec: NetSpec, params: Array, data: Data) -> Gradient:
+        return partial(self.loss_and_grad, spec, params, data)
 
     @np.errstate(**_QUIET)
     def evaluate(self, spec: NetSpec, params: Array, data: Data) -> Array:

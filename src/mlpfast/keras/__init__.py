@@ -5,8 +5,12 @@ What is not Dense-only raises an error that names it. A model is translated to a
 trained as an `MLP`; there is no arithmetic of its own here.
 """
 
+from typing import Any
+
+from mlpfast._version import __version__
 from mlpfast.keras import (
     activations,
+    backend,
     callbacks,
     datasets,
     initializers,
@@ -19,7 +23,7 @@ from mlpfast.keras import (
     saving,
     utils,
 )
-from mlpfast.keras._unsupported import UnsupportedError
+from mlpfast.keras._unsupported import UnsupportedError, lookup
 from mlpfast.keras.layers import Input
 from mlpfast.keras.models import Model, Sequential
 
@@ -28,7 +32,9 @@ __all__ = [
     "Model",
     "Sequential",
     "UnsupportedError",
+    "__version__",
     "activations",
+    "backend",
     "callbacks",
     "datasets",
     "initializers",
@@ -41,3 +47,7 @@ __all__ = [
     "saving",
     "utils",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    return lookup(__name__, name, "class")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from mlpfast.keras._unsupported import refuse
 from mlpfast.keras.activations import NAMES
@@ -49,6 +50,11 @@ class Chain:
     dropout: tuple[float, ...]
     l2: tuple[float, ...]
     bias: bool
+
+    @property
+    def n_params(self) -> int:
+        """Number of weights and biases."""
+        return sum((a + self.bias) * b for a, b in pairwise(self.sizes))
 
 
 def translate(layers: Sequence[Layer], input_shape: tuple[int, ...]) -> Chain:

@@ -33,7 +33,7 @@ def inputs(chain: Chain, x: Any, name: str = "x") -> Array:
     shape = chain.input_shape
     if array.ndim == 1 and shape == (1,):
         array = array[:, None]
-    if array.shape[1:] != shape:
+    if array.shape[1:] not in (shape, (*shape, 1), shape[:-1] if shape[-1] == 1 else shape):
         raise ValueError(
             f"{name} must have shape (n, {', '.join(map(str, shape))}), got {array.shape}"
         )

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlpfast import callbacks as engine_callbacks
-from mlpfast.keras.callbacks import Callback, History
+from mlpfast.keras._callback import Callback, Trainee
+from mlpfast.keras._progress import EpochLines
+from mlpfast.keras.callbacks import History, TerminateOnNaN
 from mlpfast.keras.metrics import Metric
-from mlpfast.progress import progress_of
+from mlpfast.progress import ProgressBar, progress_of
 from mlpfast.spec import check_choice
+from mlpfast.training import TrainingDiverged
 
 if TYPE_CHECKING:
     from mlpfast import history as engine_history
-    from mlpfast.keras.models import Sequential
     from mlpfast.model import MLP
 
 
@@ -22,7 +24,7 @@ class Bridge(engine_callbacks.Callback):
 
     Parameters
     ----------
-    model : Sequential
+    model : Trainee
     watchers : list of Callback
     metrics : list of Metric
     verbose : {"auto", 0, 1, 2}
@@ -34,7 +36,7 @@ class Bridge(engine_callbacks.Callback):
 
     def __init__(
         self,
-        model: Sequential,
+        model: Trainee,
         watchers: Sequence[Callback],
         metrics: Sequence[Metric],
         verbose: Any,
@@ -46,9 +48,14 @@ class Bridge(engine_callbacks.Callback):
             verbose = 1
         self._model, self._watchers, self._metrics = model, list(watchers), metrics
         self._epochs, self._first = params["epochs"], first
-        self._progress = progress_of(verbose, params["epochs"])
-        self._history = History()
-        for watcher in (*self._watchers, self._history):
+        shown = progress_of(verbose, params["epochs"])
+        self._bar = next((bar for bar in shown if isinstance(bar, ProgressBar)), None)
+        self._lines = None
+        if shown and self._bar is None:
+            self._lines = EpochLines(params["epochs"], params["steps"])
+        self._last: dict[str, Any] = {}
+        self.history = History()
+        for watcher in (*self._watchers, self.history):
             watcher.set_model(model)
             watcher.set_params({"verbose": verbose, **params})
 
@@ -58,44 +65,62 @@ class Bridge(engine_callbacks.Callback):
 
         Without it, many epochs of a small net are one call into compiled code.
         """
-        return bool(self._watchers or self._progress)
+        return bool(self._watchers or self._bar or self._lines)
+
+    @property
+    def on_nonfinite(self) -> str:
+        """What `MLP.fit` is to do about a loss that is not finite."""
+        ends = any(isinstance(watcher, TerminateOnNaN) for watcher in self._watchers)
+        return "stop" if ends else "raise"
 
     def on_train_begin(self, net: MLP) -> None:
-        for progress in self._progress:
-            progress.on_train_begin(net)
+        if self._bar is not None:
+            self._bar.on_train_begin(net)
         for watcher in self._watchers:
             watcher.on_train_begin({})
         self._begin_epoch(self._first)
 
     def _begin_epoch(self, epoch: int) -> None:
         if epoch < self._epochs:
+            if self._lines is not None:
+                self._lines.begin(epoch)
             for watcher in self._watchers:
                 watcher.on_epoch_begin(epoch, {})
 
     def on_epoch_end(self, net: MLP, epoch: int, logs: dict[str, float]) -> bool:
         epoch += self._first
         figures: dict[str, Any] = self._named(logs)
-        for progress in self._progress:
-            progress.on_epoch_end(net, epoch, figures)
+        if self._bar is not None:
+            self._bar.on_epoch_end(net, epoch, figures)
+        if self._lines is not None:
+            self._lines.end(figures)
+        judged = {k.removeprefix("val_"): v for k, v in figures.items() if k.startswith("val_")}
+        for watcher in self._watchers:
+            if judged:
+                watcher.on_test_begin({})
+                watcher.on_test_end(judged)
         for watcher in self._watchers:
             watcher.on_epoch_end(epoch, figures)
-        self._history.on_epoch_end(epoch, figures)
+        self.history.on_epoch_end(epoch, figures)
+        self._last = figures
         if not self._model.stop_training:
             self._begin_epoch(epoch + 1)
         return self._model.stop_training
 
     def on_train_end(self, net: MLP, history: engine_history.History) -> None:
         for watcher in self._watchers:
-            watcher.on_train_end({})
-        for progress in self._progress:
-            progress.on_train_end(net, history)
+            watcher.on_train_end(self._last)
+        if self._bar is not None:
+            self._bar.on_train_end(net, history)
+        if history.stop_reason == "diverged" and self.on_nonfinite == "stop":
+            print("Invalid loss, terminating training")
 
     def result(self, history: engine_history.History) -> History:
         """Return Keras' history of a fit that has ended."""
         if not self.needed:
-            self._history.history = self._named(history.history)
-            self._history.epoch = [self._first + epoch for epoch in history.epoch]
-        return self._history
+            self.history.history = self._named(history.history)
+            self.history.epoch = [self._first + epoch for epoch in history.epoch]
+        return self.history
 
     def _named(self, columns: dict[str, Any]) -> dict[str, Any]:
         """Return the figures in Keras' order and under the names that `compile` was given."""
@@ -105,3 +130,12 @@ class Bridge(engine_callbacks.Callback):
             if "val_" + ours in columns:
                 found["val_" + name] = columns["val_" + ours]
         return found
+
+
+def diverged(error: TrainingDiverged) -> TrainingDiverged:
+    """Return the error of a fit in the terms of this face."""
+    what = str(error).partition(". Try")[0]
+    return TrainingDiverged(
+        f"{what}. Try a smaller learning rate or scaled inputs; with callbacks.TerminateOnNaN() a "
+        "fit ends so without an error"
+    )

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from mlpfast.backends.base import Array
 from mlpfast.keras._names import snake_case
-from mlpfast.keras.layers import Dense
-
-if TYPE_CHECKING:
-    from mlpfast.keras.models import Sequential
+from mlpfast.keras.layers import Dense, Layer
 
 
 def _h5py() -> Any:
@@ -27,11 +25,11 @@ def _h5py() -> Any:
     return h5py
 
 
-def _groups(model: Sequential) -> list[tuple[str, Any]]:
+def _groups(layers: Sequence[Layer]) -> list[tuple[str, Layer]]:
     """Return each layer and its group: by class, counted, whatever the layers are called."""
     counts: Counter[str] = Counter()
     groups = []
-    for layer in model.layers:
+    for layer in layers:
         kind = snake_case(type(layer).__name__)
         counts[kind] += 1
         number = f"_{counts[kind] - 1}" if counts[kind] > 1 else ""
@@ -39,12 +37,12 @@ def _groups(model: Sequential) -> list[tuple[str, Any]]:
     return groups
 
 
-def write(model: Sequential) -> bytes:
-    """Return the HDF5 file of a model's weights."""
+def write(name: str, layers: Sequence[Layer]) -> bytes:
+    """Return the HDF5 file of the weights of a model of this name."""
     buffer = io.BytesIO()
     with _h5py().File(buffer, "w") as file:
-        file.create_group("vars").attrs["name"] = model.name
-        for path, layer in _groups(model):
+        file.create_group("vars").attrs["name"] = name
+        for path, layer in _groups(layers):
             group = file.create_group(f"{path}/vars")
             group.attrs["name"] = layer.name
             for i, array in enumerate(layer.weights):
@@ -52,8 +50,8 @@ def write(model: Sequential) -> bytes:
     return buffer.getvalue()
 
 
-def read(name: str, content: bytes, model: Sequential) -> list[Array]:
-    """Return the arrays of a model's layers from an HDF5 file.
+def read(name: str, content: bytes, layers: Sequence[Layer]) -> list[Array]:
+    """Return the arrays of these layers from an HDF5 file.
 
     Raises
     ------
@@ -65,14 +63,14 @@ def read(name: str, content: bytes, model: Sequential) -> list[Array]:
     arrays = []
     try:
         with h5py.File(io.BytesIO(content), "r") as file:
-            for path, layer in _groups(model):
+            for path, layer in _groups(layers):
                 if isinstance(layer, Dense):
                     arrays += [
                         _dataset(h5py, name, file, f"{path}/vars/{i}", view)
                         for i, view in enumerate(layer.weights)
                     ]
                     _check_count(h5py, name, file, f"{path}/vars", len(layer.weights))
-            _check_others(h5py, name, file, model)
+            _check_others(h5py, name, file, layers)
     except (OSError, RuntimeError) as error:
         raise ValueError(f"{name}: damaged, or no HDF5 file: {error}") from None
     return arrays
@@ -111,9 +109,9 @@ def _check_count(h5py: Any, name: str, file: Any, path: str, count: int) -> None
         raise ValueError(f"{name}: {path} must hold {count} arrays, got {found}")
 
 
-def _check_others(h5py: Any, name: str, file: Any, model: Sequential) -> None:
+def _check_others(h5py: Any, name: str, file: Any, layers: Sequence[Layer]) -> None:
     """Complain of layers with weights that the model has not."""
-    known = {path.split("/")[1] for path, _ in _groups(model)}
+    known = {path.split("/")[1] for path, _ in _groups(layers)}
     for other in sorted(set(_hard(h5py, name, file, "layers")) - known):
         if len(_hard(h5py, name, file, f"layers/{other}").get("vars", ())):
             raise ValueError(f"{name}: layer {other!r} does not belong to the model")

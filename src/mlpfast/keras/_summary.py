@@ -6,17 +6,31 @@ import math
 import shutil
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from mlpfast.keras._stack import Stack
+from mlpfast.keras.layers import Layer
 
 _POSITIONS = (0.45, 0.80, 1.0)
 _HEADER = ("Layer (type)", "Output Shape", "Param #")
 
 
-def summary(model: Stack, line_length: int | None = None) -> str:
-    """Return the table as text, without a line break at its end."""
+def summary(
+    name: str,
+    layers: Sequence[Layer],
+    optimizer_params: Sequence[int],
+    line_length: int | None = None,
+) -> str:
+    """Return the table as text, without a line break at its end.
+
+    Parameters
+    ----------
+    name : str
+        The model's.
+    layers : list of Layer
+    optimizer_params : list of int
+        How many numbers the optimizer keeps, part by part.
+    line_length : int, optional
+        By default that of the terminal, 88 at most.
+    """
     if line_length is None:
         line_length = min(88, shutil.get_terminal_size().columns - 4)
     widths = _widths(line_length)
@@ -26,15 +40,15 @@ def summary(model: Stack, line_length: int | None = None) -> str:
             _shape(layer.shapes[1]) if layer.shapes else "?",
             f"{layer.count_params():,}" if layer.shapes else "0 (unbuilt)",
         )
-        for layer in model.layers
+        for layer in layers
     ]
-    lines = [f'Model: "{model.name}"', *_table(rows, widths)]
-    count, extra = model.count_params(), model.optimizer_params()
-    lines.append(_line("Total", count + sum(extra), 4 * (count + sum(extra))))
+    lines = [f'Model: "{name}"', *_table(rows, widths)]
+    count, extra = sum(layer.count_params() for layer in layers), sum(optimizer_params)
+    lines.append(_line("Total", count + extra, 4 * (count + extra)))
     lines.append(_line("Trainable", count, 4 * count))
     lines.append(_line("Non-trainable", 0, 0))
-    if any(extra):
-        lines.append(_line("Optimizer", sum(extra), 4 * sum(extra)))
+    if extra:
+        lines.append(_line("Optimizer", extra, 4 * extra))
     return "\n".join(lines)
 
 
@@ -59,8 +73,8 @@ def _table(rows: Sequence[tuple[str, ...]], widths: Sequence[int]) -> list[str]:
 
 
 def _cells(texts: Sequence[str], widths: Sequence[int], bar: str) -> list[str]:
-    """Return the lines of a row, in which long texts are wrapped."""
-    parts = [textwrap.wrap(t, width) or [""] for t, width in zip(texts, widths, strict=True)]
+    """Return the lines of a row, in which long texts are wrapped and long words cut off."""
+    parts = [_wrapped(text, width) for text, width in zip(texts, widths, strict=True)]
     lines = []
     for i in range(max(map(len, parts))):
         cells = [part[i] if i < len(part) else "" for part in parts]
@@ -68,6 +82,11 @@ def _cells(texts: Sequence[str], widths: Sequence[int], bar: str) -> list[str]:
         aligned.append(f"{cells[2]:>{widths[2]}}")
         lines.append(bar + bar.join(f" {cell} " for cell in aligned) + bar)
     return lines
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+    return [x if len(x) <= width else x[: width - 1] + "…" for x in lines] or [""]
 
 
 def _shape(shape: Sequence[int]) -> str:

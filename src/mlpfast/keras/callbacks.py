@@ -3,71 +3,29 @@
 from __future__ import annotations
 
 import csv
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from mlpfast.backends.base import Array
+from mlpfast.keras import _files
+from mlpfast.keras._callback import BATCHES, Callback, Logs, refuse_batches
 from mlpfast.keras._unsupported import lookup, refuse
 from mlpfast.spec import check_choice, check_int, check_real
 
-if TYPE_CHECKING:
-    from mlpfast.backends.base import Array
-    from mlpfast.keras.models import Sequential
-    from mlpfast.keras.optimizers import Optimizer
-
-#: An epoch is one call into compiled code: nothing can happen between its batches.
-_BATCHES = tuple(
-    f"on_{part}_{when}"
-    for part in ("batch", "train_batch", "test_batch", "predict_batch")
-    for when in ("begin", "end")
-)
-
-Logs = dict[str, Any]
-
-
-class Callback:
-    """Base of the callbacks; override what you need.
-
-    Attributes
-    ----------
-    model : Sequential
-    params : dict
-        "verbose", "epochs" and "steps" of the fit.
-
-    Notes
-    -----
-    An epoch is one call into compiled code, so that the ``on_..._batch_...`` methods are not
-    offered; a callback that has one is refused.
-    """
-
-    model: Sequential
-    params: Logs
-
-    def set_model(self, model: Sequential) -> None:
-        """Take note of the model."""
-        self.model = model
-
-    def set_params(self, params: Logs) -> None:
-        """Take note of the fit."""
-        self.params = params
-
-    @property
-    def _optimizer(self) -> Optimizer:
-        assert self.model.optimizer is not None
-        return self.model.optimizer
-
-    def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Run before the first epoch."""
-
-    def on_train_end(self, logs: Logs | None = None) -> None:
-        """Run after the last epoch."""
-
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Run before each epoch, counted from 0."""
-
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Run after each epoch; set ``self.model.stop_training = True`` to end the fit."""
+__all__ = [
+    "CSVLogger",
+    "Callback",
+    "EarlyStopping",
+    "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "ModelCheckpoint",
+    "ReduceLROnPlateau",
+    "TerminateOnNaN",
+]
 
 
 class History(Callback):
@@ -109,10 +67,10 @@ class LambdaCallback(Callback):
             "on_train_end": on_train_end,
         }
         for name, function in others.items():
-            if name not in _BATCHES:
+            if name not in BATCHES:
                 raise TypeError(f"LambdaCallback got an unknown argument {name!r}")
             if function is not None:
-                _refuse_batches("LambdaCallback", name)
+                refuse_batches("LambdaCallback", name)
         for name, function in given.items():
             if function is not None:
                 if not callable(function):
@@ -142,7 +100,10 @@ class LearningRateScheduler(Callback):
 
 
 class TerminateOnNaN(Callback):
-    """Does nothing: a loss that is not finite ends every fit with `mlpfast.TrainingDiverged`."""
+    """Ends the fit when the loss is not finite, with the weights from before that epoch.
+
+    Without it, such a fit ends with `mlpfast.TrainingDiverged`.
+    """
 
 
 class _Monitor(Callback):
@@ -228,22 +189,16 @@ class EarlyStopping(_Monitor):
         value = self._value(logs)
         if value is None or epoch < self.start_from_epoch:
             return
-        if self.best_weights is None:
-            self._remember(epoch)
         self.wait += 1
         if self._improves(value, self.best):
-            self.best = value
-            self._remember(epoch)
+            self.best, self.best_epoch = value, epoch
+            if self.restore_best_weights:
+                self.best_weights = self.model.get_weights()
             if self.baseline is None or self._improves(value, self.baseline):
                 self.wait = 0
         elif self.wait >= self.patience and epoch > 0:
             self.stopped_epoch = epoch
             self.model.stop_training = True
-
-    def _remember(self, epoch: int) -> None:
-        self.best_epoch = epoch
-        if self.restore_best_weights:
-            self.best_weights = self.model.get_weights()
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         if self.stopped_epoch and self.verbose:
@@ -337,24 +292,33 @@ class ModelCheckpoint(_Monitor):
         super().__init__(monitor, mode, initial_value_threshold)
         if save_freq != "epoch":
             refuse(f"ModelCheckpoint(save_freq={save_freq!r})", 'there is save_freq="epoch"')
-        self.filepath, self.verbose = str(filepath), verbose
+        self.filepath, self.verbose = os.fspath(filepath), verbose
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
+        check = _files.check_weights_suffix if save_weights_only else _files.check_suffix
+        check(Path(self.filepath))
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        path = self.filepath.format(epoch=epoch + 1, **(logs or {}))
+        done = f"saving model to {path}"
         if self.save_best_only:
             value = self._value(logs)
+            best = "None" if self.best is None else f"{self.best:.5f}"
+            if value is not None and not self._improves(value, self.best):
+                self._say(epoch, f"{self.monitor} did not improve from {best}")
+                return
             if value is not None:
-                if not self._improves(value, self.best):
-                    return
+                done = f"{self.monitor} improved from {best} to {value:.5f}, {done}"
                 self.best = value
-        path = self.filepath.format(epoch=epoch + 1, **(logs or {}))
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         if self.save_weights_only:
             self.model.save_weights(path)
         else:
             self.model.save(path)
+        self._say(epoch, done)
+
+    def _say(self, epoch: int, text: str) -> None:
         if self.verbose:
-            print(f"\nEpoch {epoch + 1}: saving model to {path}")
+            print(f"\nEpoch {epoch + 1}: {text}")
 
 
 class CSVLogger(Callback):
@@ -388,25 +352,5 @@ class CSVLogger(Callback):
             self._file = None
 
 
-def check_list(callbacks: Any) -> list[Callback]:
-    """Return the callbacks of a call of `fit`."""
-    given = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
-    if callbacks is None:
-        return []
-    for callback in given:
-        if not isinstance(callback, Callback):
-            raise TypeError(
-                f"callbacks must hold instances of mlpfast.keras.callbacks, got {callback!r}"
-            )
-        for name in _BATCHES:
-            if hasattr(callback, name):
-                _refuse_batches(type(callback).__name__, name)
-    return list(given)
-
-
-def _refuse_batches(where: str, name: str) -> None:
-    refuse(f"{where}.{name}", "an epoch is one call into compiled code")
-
-
 def __getattr__(name: str) -> Any:
-    return lookup(__name__, name, "callback")
+    return lookup(__name__, name, "callback", __all__)

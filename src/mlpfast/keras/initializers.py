@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from mlpfast.keras._names import snake_case
 from mlpfast.keras._random import generator
 from mlpfast.keras._unsupported import lookup, refuse
 from mlpfast.spec import check_choice, check_real
+from mlpfast.validation import as_array, check_finite
 
 # Standard deviation of a standard normal that is cut off at 2.
 _TRUNCATED_DEVIATION = 0.87962566103423978
@@ -20,8 +23,8 @@ _TRUNCATED_DEVIATION = 0.87962566103423978
 class Initializer:
     """Base of the rules; call one with a shape to get an array."""
 
-    def __call__(self, shape: tuple[int, ...]) -> Array:
-        """Return an array (float32) of this shape."""
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Array:
+        """Return an array of this shape, float32 whatever `dtype` says."""
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
@@ -30,13 +33,19 @@ class Initializer:
 
 
 class Constant(Initializer):
-    """One value everywhere."""
+    """One value everywhere, or an array of values."""
 
-    def __init__(self, value: float = 0.0) -> None:
-        self.value = check_real("value", value)
+    def __init__(self, value: Any = 0.0) -> None:
+        self._array = as_array("value", value)
+        check_finite("value", np.atleast_1d(self._array))
 
-    def __call__(self, shape: tuple[int, ...]) -> Array:
-        return np.full(shape, self.value, np.float32)
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Array:
+        if self._array.ndim and self._array.shape != tuple(shape):
+            raise ValueError(f"value must have shape {tuple(shape)}, got {self._array.shape}")
+        return np.full(shape, self._array, np.float32)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"value": self._array.tolist()}
 
 
 class Zeros(Constant):
@@ -63,16 +72,17 @@ class RandomNormal(Initializer):
     """A normal distribution."""
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
-        self.mean, self.stddev, self.seed = mean, stddev, seed
+        self.mean, self.stddev = check_real("mean", mean), check_real("stddev", stddev, low=0.0)
+        self.seed = seed
 
-    def __call__(self, shape: tuple[int, ...]) -> Array:
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Array:
         return generator(self.seed).normal(self.mean, self.stddev, shape).astype(np.float32)
 
 
 class TruncatedNormal(RandomNormal):
     """A normal distribution without what is more than two deviations from its mean."""
 
-    def __call__(self, shape: tuple[int, ...]) -> Array:
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Array:
         rng = generator(self.seed)
         values = rng.standard_normal(shape)
         while (far := np.abs(values) > 2).any():
@@ -86,10 +96,62 @@ class RandomUniform(Initializer):
     def __init__(
         self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None
     ) -> None:
-        self.minval, self.maxval, self.seed = minval, maxval, seed
+        self.minval, self.maxval = check_real("minval", minval), check_real("maxval", maxval)
+        self.seed = seed
 
-    def __call__(self, shape: tuple[int, ...]) -> Array:
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Array:
         return generator(self.seed).uniform(self.minval, self.maxval, shape).astype(np.float32)
+
+
+class Identity(Initializer):
+    """`gain` on the diagonal, 0 elsewhere."""
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = check_real("gain", gain)
+
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Array:
+        _check_matrix(self, shape)
+        return np.float32(self.gain) * np.eye(*shape, dtype=np.float32)
+
+
+class Orthogonal(Initializer):
+    """Orthonormal columns, or rows if those are fewer, times `gain` (Saxe et al., 2014)."""
+
+    def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
+        self.gain, self.seed = check_real("gain", gain), seed
+
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Array:
+        _check_matrix(self, shape)
+        normal = generator(self.seed).standard_normal((max(shape), min(shape)))
+        q, r = np.linalg.qr(normal)
+        q *= np.sign(np.diag(r))  # without it the distribution is not uniform
+        return (self.gain * (q if shape[0] >= shape[1] else q.T)).astype(np.float32)
+
+
+def _check_matrix(rule: Initializer, shape: tuple[int, ...]) -> None:
+    if len(shape) != 2:
+        raise ValueError(f"{type(rule).__name__} makes matrices, no array of shape {shape}")
+
+
+class FromFunction(Initializer):
+    """What a function of one's own makes of a shape; `get` wraps it."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Array:
+        try:
+            inspect.signature(self._function).bind(shape, dtype="float32")
+        except (TypeError, ValueError):  # ValueError: nobody knows
+            made = self._function(shape)
+        else:
+            made = self._function(shape, dtype="float32")
+        array = as_array("what the initializer returned", made)
+        if array.shape != tuple(shape):
+            raise ValueError(
+                f"an initializer of one's own must return shape {tuple(shape)}, got {array.shape}"
+            )
+        return array.astype(np.float32)
 
 
 class VarianceScaling(Initializer):
@@ -120,7 +182,7 @@ class VarianceScaling(Initializer):
         )
         self.seed = seed
 
-    def __call__(self, shape: tuple[int, ...]) -> Array:
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Array:
         n_in, n_out = (shape[0], shape[-1])
         fan = {"fan_in": n_in, "fan_out": n_out, "fan_avg": (n_in + n_out) / 2}[self.mode]
         variance = self.scale / max(1.0, fan)
@@ -185,11 +247,13 @@ CLASSES: dict[str, type[Initializer]] = {
     kind.__name__: kind
     for kind in (
         *(Constant, Zeros, Ones, RandomNormal, TruncatedNormal, RandomUniform, VarianceScaling),
+        *(Identity, Orthogonal),
         *(GlorotUniform, GlorotNormal, HeUniform, HeNormal, LecunUniform, LecunNormal),
     )
 }
 
 zeros, ones, constant, variance_scaling = Zeros, Ones, Constant, VarianceScaling
+identity, orthogonal = Identity, Orthogonal
 random_normal, random_uniform, truncated_normal = RandomNormal, RandomUniform, TruncatedNormal
 glorot_uniform, glorot_normal = GlorotUniform, GlorotNormal
 he_uniform, he_normal, lecun_uniform, lecun_normal = HeUniform, HeNormal, LecunUniform, LecunNormal
@@ -205,15 +269,17 @@ _BY_NAME: dict[str, type[Initializer]] = {
 
 
 def get(identifier: Any) -> Initializer:
-    """Return the initializer that a name, a class or an instance stands for."""
+    """Return the initializer that a name, a class, an instance or a function stands for."""
     if isinstance(identifier, Initializer):
         return identifier
     if isinstance(identifier, type) and issubclass(identifier, Initializer):
         return identifier()
+    if callable(identifier):
+        return FromFunction(identifier)
     if not isinstance(identifier, str) or identifier not in _BY_NAME:
         refuse(f"initializer {identifier!r}", f"there are {', '.join(CLASSES)}")
     return _BY_NAME[identifier]()
 
 
 def __getattr__(name: str) -> Any:
-    return lookup(__name__, name, "initializer")
+    return lookup(__name__, name, "initializer", CLASSES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -83,6 +83,13 @@ class Layer:
     def shape_after(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of a sample behind this layer."""
         return shape
+
+    def __call__(self, *inputs: Any, **options: Any) -> NoReturn:
+        """Raise an error: there are no functional models."""
+        refuse(
+            f"layer {self.name!r} ({type(self).__name__}) called like a function",
+            "put it into a Sequential, which is called instead",
+        )
 
     @property
     def weights(self) -> list[Array]:
@@ -270,6 +277,10 @@ class Dense(Layer):
 def _serialized(thing: Any, module: str) -> dict[str, Any] | None:
     if thing is None:
         return None
+    if isinstance(thing, initializers.Initializer) and (
+        type(thing) not in initializers.CLASSES.values()
+    ):  # of one's own, which nobody could find again; the weights themselves are kept
+        thing = initializers.GlorotUniform()
     return {
         "module": module,
         "class_name": type(thing).__name__,
@@ -305,6 +316,18 @@ class ReLU(Activation):
 
     def get_config(self) -> dict[str, Any]:
         return Layer.get_config(self)
+
+
+class ELU(Activation):
+    """``Activation("elu")``."""
+
+    def __init__(self, alpha: float = 1.0, **options: Any) -> None:
+        if alpha != 1.0:
+            refuse(f"ELU(alpha={alpha})", "it must be 1")
+        super().__init__("elu", **options)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**Layer.get_config(self), "alpha": 1.0}
 
 
 class Softmax(Activation):
@@ -364,7 +387,7 @@ class Rescaling(Layer):
 
 CLASSES: dict[str, type[Layer]] = {
     kind.__name__: kind
-    for kind in (InputLayer, Dense, Activation, ReLU, Softmax, Dropout, Flatten, Rescaling)
+    for kind in (InputLayer, Dense, Activation, ReLU, ELU, Softmax, Dropout, Flatten, Rescaling)
 }
 
 

@@ -1,14 +1,20 @@
-"""Keras' losses: what each is called in a `NetSpec`, and how it wants outputs and targets."""
+"""Keras' losses: what each is called in a `NetSpec`, and how it wants outputs and targets.
+
+The cross-entropies, and Poisson of an exponential output, are computed from what goes into the
+output activation. Keras clips the outputs at 1e-7 or adds as much to them, so that its figures are
+others once an output comes as near as that to 0 or 1 (Poisson: below about 1e-4).
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 from mlpfast.keras._names import snake_case
-from mlpfast.keras._unsupported import check_none, lookup, refuse
+from mlpfast.keras._unsupported import check_none, lookup, refuse, there_are
 from mlpfast.spec import check_real
 
 _MEANS = ("sum_over_batch_size", "mean", "auto")
+_IN_COMPILE = "compile a model with it; model.evaluate(x, y) returns it"
 
 
 class Loss:
@@ -44,10 +50,18 @@ class Loss:
         self, reduction: str = "sum_over_batch_size", name: str | None = None, dtype: Any = None
     ) -> None:
         kind = type(self).__name__
+        if type(self) not in CLASSES.values():
+            refuse(f"loss {kind}, a class of one's own,", there_are(CLASSES))
+        if not isinstance(reduction, str):
+            refuse(f"{kind} of arrays", _IN_COMPILE)
         if reduction not in _MEANS:
-            refuse(f"{kind}(reduction={reduction!r})", f"there are {', '.join(_MEANS)}")
+            refuse(f"{kind}(reduction={reduction!r})", there_are(_MEANS))
         check_none(kind, dtype=dtype)
         self.reduction, self.name = reduction, name or self.engine_name
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> NoReturn:
+        """Raise an error: a loss is for `Sequential.compile`."""
+        refuse(f"{type(self).__name__} of arrays", _IN_COMPILE)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make it again."""
@@ -80,7 +94,7 @@ class Huber(Loss):
 
 
 class Poisson(Loss):
-    """Mean over the outputs of ``o - t log(o)``."""
+    """Mean over the outputs of ``o - t log(o)``; see above for small outputs."""
 
     engine_name = "poisson"
 
@@ -184,4 +198,4 @@ def get(identifier: Any) -> Loss:
 
 
 def __getattr__(name: str) -> Any:
-    return lookup(__name__, name, "loss")
+    return lookup(__name__, name, "loss", CLASSES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from mlpfast.keras._unsupported import check_none, lookup, refuse
+from mlpfast.keras._unsupported import check_none, lookup, refuse, there_are
 from mlpfast.keras.losses import Loss
 
 
@@ -19,6 +19,8 @@ class Metric:
     rises = False
 
     def __init__(self, name: str | None = None, dtype: Any = None) -> None:
+        if type(self) not in CLASSES.values():
+            refuse(f"metric {type(self).__name__}, a class of one's own,", there_are(CLASSES))
         check_none(type(self).__name__, dtype=dtype)
         self.name = name or self.keras_name
 
@@ -115,6 +117,11 @@ _BY_NAME: dict[str, type[Metric]] = {
     "mae": MeanAbsoluteError,
     "MAE": MeanAbsoluteError,
 }
+# Functions in Keras.
+mean_squared_error, mean_absolute_error = MeanSquaredError, MeanAbsoluteError
+binary_accuracy, categorical_accuracy = BinaryAccuracy, CategoricalAccuracy
+sparse_categorical_accuracy = SparseCategoricalAccuracy
+
 #: What Keras chooses a meaning for.
 _ACCURACY = ("accuracy", "acc", "Accuracy")
 
@@ -152,4 +159,4 @@ def resolve(metric: Metric | str, loss: Loss, n_out: int) -> Metric:
 
 
 def __getattr__(name: str) -> Any:
-    return lookup(__name__, name, "metric")
+    return lookup(__name__, name, "metric", ["accuracy", *CLASSES])

@@ -15,10 +15,16 @@ from mlpfast.sklearn import _lbfgs, _stochastic
 from mlpfast.sklearn._parameters import COMMON, OWN, bound_factors, engine_name, engine_names
 from mlpfast.sklearn._rows import Problem, Rows
 from mlpfast.sklearn._weights import Weights
-from mlpfast.spec import Loss, NetSpec
+from mlpfast.spec import Loss, NetSpec, check_int
 from mlpfast.threads import limited_to
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
+
+
+def holds_best(estimator: Any) -> bool:
+    """Return whether early stopping has made its best weights the estimator's: the same arrays."""
+    best, last = getattr(estimator, "_best_coefs", ()), getattr(estimator, "coefs_", ())
+    return len(best) == len(last) > 0 and all(a is b for a, b in zip(best, last, strict=True))
 
 
 class BaseMLP(BaseEstimator):  # type: ignore[misc]
@@ -27,9 +33,10 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**COMMON, **OWN}
 
     def _keep(self, arguments: dict[str, Any]) -> None:
-        """Set every parameter to what `__init__` was given."""
-        for name in self._get_param_names():
-            setattr(self, name, arguments[name])
+        """Set every parameter to what `__init__` was given, that of a subclass or not."""
+        for name, value in arguments.items():
+            if name != "self":
+                setattr(self, name, value)
 
     # ------------------------------------------------------------------ what subclasses say
 
@@ -117,13 +124,18 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         hidden = list(hidden) if hasattr(hidden, "__iter__") else [hidden]
         if np.any(np.array(hidden) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
+        for layer, units in enumerate(hidden):
+            check_int(f"hidden_layer_sizes[{layer}]", units, 1)
         first_pass = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         problem = self._check_problem(X, y, sample_weight, incremental, first_pass)
-        validation = self._check_held_out(*held_out)
-        self.n_outputs_ = problem.y.shape[1]
+        n_outputs = problem.y.shape[1]
+        if not first_pass:
+            self._check_goes_on(len(hidden), n_outputs)
+        validation = self._check_held_out(*held_out, n_outputs)
+        self.n_outputs_ = n_outputs
         self._random_state = check_random_state(self.random_state)
         if first_pass:
-            self._initialize([problem.x.shape[1], *hidden, self.n_outputs_], problem.x.dtype)
+            self._initialize([problem.x.shape[1], *hidden, n_outputs], problem.x.dtype)
         weights = self._weights_to_train()
         with limited_to(self.n_threads):
             if self.solver == "lbfgs":
@@ -157,7 +169,26 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             sample_weight = _check_sample_weight(sample_weight, X)
         return Problem(X, y.reshape(-1, 1) if y.ndim == 1 else y, sample_weight, class_weight)
 
-    def _check_held_out(self, X: Any, y: Any) -> Problem | None:
+    def _check_goes_on(self, n_hidden: int, n_outputs: int) -> None:
+        """Raise if the weights there are cannot be trained further."""
+        units = [c.shape[1] for c in self.coefs_]
+        if len(units) != n_hidden + 1:
+            raise ValueError(
+                "hidden_layer_sizes must have as many layers as the weights to go on from "
+                f"({len(units) - 1}), got {n_hidden}"
+            )
+        if self.out_activation_ != self._output():
+            raise ValueError(
+                f"out_activation_ must be {self._output()!r} to go on from the weights there are, "
+                f"got {self.out_activation_!r}"
+            )
+        if units[-1] != n_outputs:
+            raise ValueError(
+                f"y must have as many outputs as the weights to go on from ({units[-1]}), got "
+                f"{n_outputs}"
+            )
+
+    def _check_held_out(self, X: Any, y: Any, n_outputs: int) -> Problem | None:
         if X is None and y is None:
             return None
         if X is None or y is None:
@@ -173,13 +204,18 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             reset=False,
         )
         y = self._held_out_targets(y)
-        return Problem(X, y.reshape(-1, 1) if y.ndim == 1 else y, None)
+        y = y.reshape(-1, 1) if y.ndim == 1 else y
+        if y.shape[1] != n_outputs:
+            raise ValueError(
+                f"y_val must have as many outputs as y ({n_outputs}), got {y.shape[1]}"
+            )
+        return Problem(X, y, None)
 
     def _initialize(self, units: list[int], dtype: Any) -> None:
         """Begin anew: random weights and empty records."""
         output = self._output()
         self._spec(units, dtype, output)  # which objects to what is wrong with the parameters
-        dtype = self.dtype or dtype
+        dtype = dtype if self.dtype is None else self.dtype
         self.n_iter_ = 0
         self.t_ = 0
         self.n_layers_ = len(units)
@@ -214,10 +250,19 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
 
     def _spec_of_weights(self, dtype: Any = None) -> NetSpec:
         """Return the net that `coefs_` and the parameters stand for."""
-        units = [self.coefs_[0].shape[0], *(c.shape[1] for c in self.coefs_)]
-        if dtype is None:
-            dtype = np.result_type(np.float32, *self.coefs_, *self.intercepts_)
-        return self._spec(list(map(int, units)), dtype, self.out_activation_)
+        return self._spec(self._units(), dtype or self._dtype(), self.out_activation_)
+
+    def _spec_to_run(self) -> NetSpec:
+        """Return the same for predictions alone, whose output may be any that has been set."""
+        output = engine_name(self.out_activation_)
+        hidden = engine_names(self.activation)
+        return NetSpec.create(self._units(), hidden, output, "squared_error", dtype=self._dtype())
+
+    def _units(self) -> list[int]:
+        return [int(self.coefs_[0].shape[0]), *(int(c.shape[1]) for c in self.coefs_)]
+
+    def _dtype(self) -> Any:
+        return np.result_type(np.float32, *self.coefs_, *self.intercepts_)
 
     def _weights_to_train(self) -> Weights:
         """Return the weights for a fit, of which `coefs_` and `intercepts_` become views."""
@@ -242,6 +287,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
     def _show(self, weights: Weights) -> None:
         """Let `coefs_` and `intercepts_` be views of these weights."""
         self._weights = weights
+        weights.names = (self.activation, self.out_activation_)
         if not weights.shown_by(self.coefs_, self.intercepts_):
             self.coefs_, self.intercepts_ = list(weights.coefs), list(weights.intercepts)
 
@@ -259,17 +305,20 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         """Return the net's outputs (n, n_outputs) for inputs that are yet to be checked."""
         state = self.__dict__
         weights: Weights | None = state.get("_weights")
-        shown = weights is not None and weights.shown_by(state["coefs_"], state["intercepts_"])
+        shown = (
+            weights is not None
+            and weights.names == (state["activation"], state["out_activation_"])
+            and weights.shown_by(state["coefs_"], state["intercepts_"])
+        )
         if weights is not None and shown and "feature_names_in_" not in state:
             outputs = weights.quick_outputs(X, narrow=self.dtype is not None)
             if outputs is not None:
                 return outputs
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-        if weights is None or not shown:  # other arrays have been put into coefs_
-            weights = Weights.from_arrays(
-                self._spec_of_weights(), self.coefs_, self.intercepts_, self.backend
-            )
+        if weights is None or not shown:  # other arrays are in coefs_, or other names were given
+            spec = self._spec_to_run()
+            weights = Weights.from_arrays(spec, self.coefs_, self.intercepts_, self.backend)
         with limited_to(self.n_threads):
             return weights.outputs(X, narrow=self.dtype is not None)
 
@@ -309,9 +358,9 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         super().__setstate__(state)
         if "coefs_" not in state or "out_activation_" not in state:
             return
-        best, last = state.get("_best_coefs", ()), state["coefs_"]
+        best = holds_best(self)
         self._show_arrays()
-        if len(best) == len(last) and all(a is b for a, b in zip(best, last, strict=True)):
+        if best:
             self._best_coefs, self._best_intercepts = self.coefs_, self.intercepts_
 
     def __sklearn_tags__(self) -> Any:

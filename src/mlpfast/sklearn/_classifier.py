@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
@@ -16,6 +15,7 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_targ
 from mlpfast.backends.base import Array
 from mlpfast.sklearn import _scores
 from mlpfast.sklearn._base import BaseMLP
+from mlpfast.sklearn._warnings import flat_column
 from mlpfast.spec import Loss
 
 
@@ -44,8 +44,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     learning_rate : {"constant", "invscaling", "adaptive"} or callable, default "constant"
         "invscaling" divides ``learning_rate_init`` by the number of rows seen so far to the power
         of ``power_t``; "adaptive" divides the rate by 5 where training would stop. Both are for
-        "sgd". A function from the epoch (0, 1, ...) to a rate, such as `mlpfast.CosineDecay`, is
-        for "adam" as well.
+        "sgd". A function from the epoch (0, 1, ...) to a rate, such as `mlpfast.CosineDecay`, or
+        from the update, `mlpfast.PerStep`, is for "adam" as well.
     learning_rate_init : float, default 0.001
         The rate at the start, unless ``learning_rate`` is a function.
     power_t : float, default 0.5
@@ -79,9 +79,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         Epochs without an improvement by ``tol`` that a fit bears; one more ends it.
     max_fun : int, default 15000
         Evaluations of the loss by "lbfgs" at most.
-    class_weight : dict, "balanced" or None, default None
+    class_weight : dict, list of dict, "balanced" or None, default None
         Factor on the rows of each class; "balanced" makes the classes weigh the same, and is not
-        for `partial_fit`, which does not have all rows.
+        for `partial_fit`, which does not have all rows. With several labels a list has a dict for
+        each, and the factors of a row are multiplied.
     dropout : float or list of float in [0, 1), default 0
         Share of the hidden layers' outputs, one for all or one each, that is dropped in training.
     weight_decay : float, default 0
@@ -148,7 +149,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseMLP._parameter_constraints,
-        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "class_weight": [dict, list, StrOptions({"balanced"}), None],
     }
     _score_name = "accuracy"
     _y_numeric = False
@@ -244,8 +245,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return self._fit(X, y, sample_weight, incremental=True)
 
     def _validate_targets(self, y: Any, incremental: bool) -> tuple[Array, Array | None]:
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+        y = flat_column(y)
         if incremental and self.class_weight == "balanced":
             raise ValueError(
                 "class_weight='balanced' needs all of the data at once, and partial_fit does not "
@@ -253,17 +253,22 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             )
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
             self._label_binarizer = LabelBinarizer().fit(y)
-            self.classes_ = self._label_binarizer.classes_
+            self.classes_ = classes = self._label_binarizer.classes_
+            known = y.ndim == 1 and len(classes) > 1
         else:
             self._check_classes(unique_labels(y))
+            known = False
         weight = None
         if self.class_weight is not None:
             weight = compute_sample_weight(self.class_weight, y)
+            if not np.isfinite(weight).all():
+                raise ValueError(f"class_weight must be finite, got {self.class_weight}")
+        if known:  # `transform` would give the same, after having checked all of y once more
+            return y[:, None] == (classes if len(classes) > 2 else classes[1:]), weight
         return self._label_binarizer.transform(y).astype(bool), weight
 
     def _held_out_targets(self, y: Any) -> Array:
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+        y = flat_column(y)
         unknown = np.setdiff1d(unique_labels(y), self.classes_)
         if len(unknown):
             raise ValueError(f"y_val has classes that y has not: {unknown}.")
@@ -374,7 +379,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             return outputs
         both = np.empty((len(outputs), 2), outputs.dtype)
         both[:, 1:] = outputs
-        np.subtract(1, outputs, out=both[:, :1])
+        np.subtract(1.0, outputs, both[:, :1])
         return both
 
     def predict_log_proba(self, X: Any) -> Array:

@@ -8,13 +8,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from mlpfast.sklearn import _patch
-from mlpfast.sklearn._base import BaseMLP
-from mlpfast.sklearn._parameters import OWN
+from mlpfast.sklearn._base import BaseMLP, holds_best
 
 _Estimator = TypeVar("_Estimator", bound=BaseMLP)
-
-#: Parameters that are mlpfast's own, and those of them that change what a net computes.
-_OURS = {*OWN, "class_weight", "quantile", "huber_delta"}
 
 #: What scikit-learn's estimators know of activations and losses.
 _ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
@@ -30,20 +26,22 @@ _FITTED = (
 
 def to_sklearn(estimator: BaseMLP) -> Any:
     """Return scikit-learn's estimator with the parameters and weights of one of mlpfast's."""
-    if estimator.activation not in _ACTIVATIONS:
-        raise ValueError(
-            f"activation={estimator.activation!r} is not among those that scikit-learn's "
-            f"estimator has: {', '.join(_ACTIVATIONS)}"
-        )
-    parameters = {k: v for k, v in estimator.get_params(deep=False).items() if k not in _OURS}
+    wanted = _theirs(type(estimator))
+    parameters = _parameters_of(estimator, wanted)
+    parameters["activation"] = _activation(estimator.activation)
     if parameters.get("loss", "squared_error") not in _LOSSES:
         parameters["loss"] = "squared_error"  # another loss would be fitted, but none is run
     if callable(parameters["learning_rate"]):
         parameters["learning_rate"] = "constant"
     if parameters["verbose"] == "progress":
         parameters["verbose"] = False
-    theirs = _theirs(type(estimator))(**parameters)
+    theirs = wanted(**parameters)
     _copy_fitted(estimator, theirs)
+    if holds_best(estimator):
+        theirs._best_coefs, theirs._best_intercepts = theirs.coefs_, theirs.intercepts_
+    elif hasattr(theirs, "coefs_"):
+        theirs._best_coefs = [c.copy() for c in theirs.coefs_]
+        theirs._best_intercepts = [b.copy() for b in theirs.intercepts_]
     return theirs
 
 
@@ -55,11 +53,31 @@ def from_sklearn(cls: type[_Estimator], theirs: Any) -> _Estimator:
             f"estimator must be scikit-learn's {wanted.__name__}, got "
             f"{type(theirs).__module__}.{type(theirs).__name__}"
         )
-    ours = cls(**theirs.get_params(deep=False))
+    ours = cls(**_parameters_of(theirs, wanted))
     _copy_fitted(theirs, ours)
     if hasattr(ours, "coefs_"):
         ours._show_arrays()
+        if holds_best(theirs):
+            ours._best_coefs, ours._best_intercepts = ours.coefs_, ours.intercepts_
     return ours
+
+
+def _parameters_of(estimator: Any, theirs: type) -> dict[str, Any]:
+    """Return copies of the parameters that scikit-learn's class has, of a subclass as well."""
+    names = theirs._get_param_names()  # type: ignore[attr-defined]
+    return {name: copy.deepcopy(getattr(estimator, name)) for name in names}
+
+
+def _activation(ours: Any) -> str:
+    """Return scikit-learn's name of an activation, or of that of all layers."""
+    names = {ours} if isinstance(ours, str) else {*ours} or {"identity"}
+    theirs = {"logistic" if name == "sigmoid" else name for name in names}
+    if len(theirs) > 1 or not theirs.issubset(_ACTIVATIONS):
+        raise ValueError(
+            f"activation={ours!r} is not among those that scikit-learn's estimator has, the same "
+            f"for all layers: {', '.join(_ACTIVATIONS)}"
+        )
+    return theirs.pop()
 
 
 def _theirs(cls: type) -> Any:

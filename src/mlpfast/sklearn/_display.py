@@ -133,8 +133,9 @@ class LossCurveDisplay:
         if self.validation_scores:
             self.score_ax_ = ax.twinx()
             self.score_ax_.set_ylabel(f"{self.score_name} on rows held out")
+            scored = epochs[: len(self.validation_scores)]
             (self.score_line_,) = self.score_ax_.plot(
-                *(epochs, self.validation_scores, "--"),
+                *(scored, self.validation_scores, "--"),
                 color="C1",
                 label=f"{self.score_name}, held out",
                 **marker,

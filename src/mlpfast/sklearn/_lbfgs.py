@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def fit(estimator: BaseMLP, net: MLP, rows: Rows) -> None:
     """Move the parameters of `net` to a minimum, as scikit-learn's MLP does."""
     import scipy.optimize
-    from sklearn.utils.optimize import _check_optimize_result
+
+    from mlpfast.sklearn._warnings import check_optimize_result
 
     params, factor, weight_sum = net.params, estimator._loss_factor(), rows.weight_sum
     if weight_sum == 0:
@@ -26,19 +27,30 @@ def fit(estimator: BaseMLP, net: MLP, rows: Rows) -> None:
     for part in net.spec.layers():
         decay[part.w] = estimator.alpha / weight_sum
 
-    def loss_and_grad(x: Array) -> tuple[float, Array]:
+    gradient, shrink = rows.gradient_of(net), np.empty_like(params)
+    grad: Array | None = None  # at x = params, once there has been a loss
+
+    def loss_at(x: Array) -> float:
+        nonlocal grad
         params[...] = x
-        grad = np.empty_like(params)
-        loss = rows.loss_and_grad(net, grad)
-        shrink = decay * x
-        grad += shrink
-        return factor * loss + 0.5 * float(shrink @ x), grad
+        grad = np.empty_like(params)  # SciPy keeps it
+        loss = gradient(grad)
+        np.multiply(decay, x, out=shrink)
+        np.add(grad, shrink, out=grad)
+        return factor * loss + 0.5 * float(shrink @ x)
+
+    def grad_at(x: Array) -> Array:
+        # SciPy asks for it right after the loss; with ``jac=True`` it would copy and compare more.
+        if grad is None or not (x == params).all():
+            loss_at(x)
+        assert grad is not None
+        return grad
 
     result = scipy.optimize.minimize(
-        loss_and_grad,
+        loss_at,
         params.copy(),
         method="L-BFGS-B",
-        jac=True,
+        jac=grad_at,
         options={
             "maxfun": estimator.max_fun,
             "maxiter": estimator.max_iter,
@@ -46,8 +58,8 @@ def fit(estimator: BaseMLP, net: MLP, rows: Rows) -> None:
             **_printing(estimator.verbose),
         },
     )
-    estimator.n_iter_ = _check_optimize_result("lbfgs", result, estimator.max_iter)
-    estimator.loss_ = result.fun
+    estimator.n_iter_ = check_optimize_result("lbfgs", result, estimator.max_iter)
+    estimator.loss_ = np.float64(result.fun)
     params[...] = result.x
 
 

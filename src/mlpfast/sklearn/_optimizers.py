@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from mlpfast.backends.base import Array, Trainer
 from mlpfast.model import MLP
 from mlpfast.spec import SGD, Adam, AdamW, NetSpec, Optimizer, check_real
@@ -63,12 +65,24 @@ class StochasticOptimizer:
         """The learning rate in force."""
         return self.rate
 
-    def rate_of_epoch(self) -> float:
-        """Return the rate of the epoch that begins."""
-        if self.schedule is not None:
-            self.rate = check_real("learning_rate", self.schedule(self._epochs), low=0.0)
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self.rate = _rate(value)
+
+    def rates_of_epoch(self, trainer: Trainer, steps: int) -> Array:
+        """Return the rate of the epoch that begins (1,), or those of its steps (1, steps)."""
+        schedule = self.schedule
+        if schedule is None:
+            return np.array([self.rate])
+        first = self._epochs
         self._epochs += 1
-        return self.rate
+        if getattr(schedule, "per_step", False):
+            made = trainer.steps
+            rates = [_rate(schedule(made + step)) for step in range(steps)]
+            self.rate = rates[-1]
+            return np.array([rates])
+        self.rate = _rate(schedule(first))
+        return np.array([self.rate])
 
     def iteration_ends(self, time_step: int) -> None:
         """Take note that an epoch has ended, after `time_step` rows in all."""
@@ -92,6 +106,10 @@ class StochasticOptimizer:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_net": None, "_trainer": None, "_kept": self._state()}
+
+
+def _rate(value: object) -> float:
+    return check_real("learning_rate", value, low=0.0)
 
 
 class SGDOptimizer(StochasticOptimizer):
@@ -188,6 +206,15 @@ class AdamOptimizer(StochasticOptimizer):
         if t == 0:
             return self.rate
         return self.rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        """Do nothing: as in scikit-learn the next update computes it from `learning_rate_init`."""
+
+    def rates_of_epoch(self, trainer: Trainer, steps: int) -> Array:
+        if self.schedule is None:
+            self.rate = _rate(self.learning_rate_init)
+        return super().rates_of_epoch(trainer, steps)
 
     @property
     def ms(self) -> list[Array]:

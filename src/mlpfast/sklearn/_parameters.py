@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
-from mlpfast.spec import ACTIVATIONS, FORWARD_ONLY
+from mlpfast.spec import ACTIVATIONS, FORWARD_ONLY, check_choice
+from mlpfast.threads import MAX_THREADS
 
 #: scikit-learn's names of activations that have another name in the engine.
 ENGINE_NAMES = {"logistic": "sigmoid"}
@@ -48,9 +49,14 @@ OWN: dict[str, list[Any]] = {
     "weight_decay": [Interval(Real, 0, None, closed="left")],
     "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
     "clip_value": [Interval(Real, 0, None, closed="neither"), None],
-    "dtype": [StrOptions({"float32", "float64"}), Options(type, {np.float32, np.float64}), None],
+    "dtype": [
+        StrOptions({"float32", "float64"}),
+        Options(type, {np.float32, np.float64}),
+        Options(np.dtype, {np.dtype(np.float32), np.dtype(np.float64)}),
+        None,
+    ],
     "callbacks": [list, tuple, None],
-    "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+    "n_threads": [Interval(Integral, 1, MAX_THREADS, closed="both"), None],
     "backend": [str, None],
 }
 
@@ -64,6 +70,8 @@ def engine_names(activation: Any) -> str | list[str]:
     """Return the same for the activation of all hidden layers or a list with one each."""
     if isinstance(activation, str):
         return engine_name(activation)
+    for layer, name in enumerate(activation):
+        check_choice(f"activation[{layer}]", name, tuple(sorted(_NAMES)))
     return [engine_name(name) for name in activation]
 
 

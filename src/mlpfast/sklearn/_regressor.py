@@ -6,13 +6,12 @@ from numbers import Real
 from typing import Any, ClassVar
 
 from sklearn.base import RegressorMixin, _fit_context
-from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.metaestimators import available_if
 
 from mlpfast.backends.base import Array
 from mlpfast.sklearn import _scores
 from mlpfast.sklearn._base import BaseMLP
+from mlpfast.sklearn._warnings import flat_column
 from mlpfast.spec import Huber, Loss, Quantile
 
 #: The engine's names of the losses.
@@ -56,8 +55,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     learning_rate : {"constant", "invscaling", "adaptive"} or callable, default "constant"
         "invscaling" divides ``learning_rate_init`` by the number of rows seen so far to the power
         of ``power_t``; "adaptive" divides the rate by 5 where training would stop. Both are for
-        "sgd". A function from the epoch (0, 1, ...) to a rate, such as `mlpfast.CosineDecay`, is
-        for "adam" as well.
+        "sgd". A function from the epoch (0, 1, ...) to a rate, such as `mlpfast.CosineDecay`, or
+        from the update, `mlpfast.PerStep`, is for "adam" as well.
     learning_rate_init : float, default 0.001
         The rate at the start, unless ``learning_rate`` is a function.
     power_t : float, default 0.5
@@ -206,10 +205,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
     # ------------------------------------------------------------------ fitting
 
-    @available_if(lambda estimator: estimator._check_solver())  # type: ignore[untyped-decorator]
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
         """Train one epoch on the given data, from the weights that there are.
+
+        With "lbfgs" it is a whole fit from these weights, as in scikit-learn, whose check of the
+        solver is for the classifier alone.
 
         Parameters
         ----------
@@ -246,9 +247,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         return self._held_out_targets(y), None
 
     def _held_out_targets(self, y: Any) -> Array:
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
-        return y
+        return flat_column(y)
 
     def _output(self) -> str:
         return "exp" if self.loss == "poisson" else "identity"

@@ -6,11 +6,12 @@ A sparse matrix is turned into a dense one whole if that is small, else some bat
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlpfast.backends.base import TOTALS, Array, Data, Report, Trainer
+from mlpfast.backends.base import TOTALS, Array, Data, Gradient, Report, Trainer
 from mlpfast.model import MLP
 from mlpfast.spec import NetSpec
 from mlpfast.validation import check_x
@@ -83,7 +84,7 @@ class Rows:
 
     def __init__(self, spec: NetSpec, x: Any, y: Array, weight: Array | None) -> None:
         self.n = x.shape[0]
-        _check_range(x, spec.dtype)
+        check_range(x, spec.dtype)
         if is_sparse(x):
             small = self.n * x.shape[1] * x.dtype.itemsize <= DENSE_BYTES
             x = np.ascontiguousarray(x.toarray()) if small else x.tocsr()
@@ -102,20 +103,25 @@ class Rows:
             yield Data(x, self.y[part], None if self.weight is None else self.weight[part])
 
     def train(
-        self, trainer: Trainer, order: Array | None, rate: float, batch_size: int, **modes: Any
+        self, trainer: Trainer, order: Array | None, rates: Array, batch_size: int, **modes: Any
     ) -> Report:
-        """Run one epoch, in the given order of rows; see `Trainer.run`."""
+        """Run one epoch, in the given order of rows; see `Trainer.run`.
+
+        `rates` is (1,), or (1, steps) with one for each batch.
+        """
         modes |= {"l2_per_row": True, "want_penalty": True, "heed_nonfinite": False}
         if not self.sparse:
             orders = None if order is None else order[None]
             data = Data(self.x, self.y, self.weight)
-            return trainer.run(data, orders, [rate], batch_size, **modes)
+            return trainer.run(data, orders, rates, batch_size, **modes)
         sums = np.zeros((1, len(TOTALS)))
         keys: Array | None = modes.pop("dropout_keys", None)
         for number, data in enumerate(self._pieces(order, batch_size)):
             if keys is not None:  # each piece begins with batch 0, and must drop something else
                 modes["dropout_keys"] = keys ^ np.uint64(number << 32)
-            report = trainer.run(data, None, [rate], batch_size, **modes)
+            steps = -(-len(data) // batch_size)
+            part, rates = (rates, rates) if rates.ndim == 1 else np.split(rates, [steps], axis=1)
+            report = trainer.run(data, None, part, batch_size, **modes)
             sums += report.totals.sum(axis=0)
             if report.status != "ok":
                 return Report(sums, report.status)
@@ -128,11 +134,15 @@ class Rows:
         sums = np.sum(totals, axis=0)
         return float(sums[_LOSS] / sums[_WEIGHT])
 
-    def loss_and_grad(self, net: MLP, grad: Array) -> float:
-        """Write the gradient of the mean loss to grad, and return that loss."""
+    def gradient_of(self, net: MLP) -> Gradient:
+        """Return what writes the gradient of the mean loss to an array, and returns that loss."""
+        if self.sparse:
+            return partial(self._gradient_by_pieces, net)
+        data = Data(self.x, self.y, self.weight)
+        return net._backend.gradient_of(net.spec, net.params, data)
+
+    def _gradient_by_pieces(self, net: MLP, grad: Array) -> float:
         backend, spec, params = net._backend, net.spec, net.params
-        if not self.sparse:
-            return backend.loss_and_grad(spec, params, Data(self.x, self.y, self.weight), grad)
         loss, part_grad, total = 0.0, np.empty_like(grad), self.weight_sum
         grad[...] = 0
         for data in self._pieces():
@@ -143,7 +153,7 @@ class Rows:
         return loss
 
 
-def _check_range(x: Any, dtype: str) -> None:
+def check_range(x: Any, dtype: str) -> None:
     """Raise if finite numbers of x are infinite in another dtype."""
     values = x.data if is_sparse(x) else x
     if dtype == "float64" or values.dtype == np.float32 or not values.size:

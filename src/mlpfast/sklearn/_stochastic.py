@@ -5,7 +5,7 @@ Every epoch is one call of a backend's trainer.
 
 from __future__ import annotations
 
-import warnings
+import math
 from collections.abc import Callable
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from sklearn.model_selection import train_test_split
 from mlpfast.backends.base import TOTALS, Array
 from mlpfast.sklearn._optimizers import AdamOptimizer, SGDOptimizer, StochasticOptimizer
 from mlpfast.sklearn._rows import Problem, Rows
+from mlpfast.sklearn._warnings import warn
 from mlpfast.sklearn._watchers import Watchers
 from mlpfast.training import interruptible
 
@@ -109,11 +110,16 @@ class _Epochs:
         self.next_order = row_orders(estimator, self.rows.n, self.batch_size)
         self.check_order = weightless_batches(self.rows, self.batch_size)
         self.watchers = Watchers(estimator, weights.net)
+        figures = ["loss"]
+        if held_out is not None:
+            figures += ["val_loss", "val_" + estimator._score_name]
+        self.watchers.check_monitors(self.optimizer.schedule, figures)
         self.prints = estimator.verbose and estimator.verbose != "progress"
         if estimator.early_stopping and not hasattr(estimator, "_best_coefs"):
             self.keep_best()
         if held_out is not None and estimator.validation_scores_ is None:
-            estimator.validation_scores_ = []
+            # One score for each loss, also for the epochs before a warm start that had none.
+            estimator.validation_scores_ = [math.nan] * len(estimator.loss_curve_)
             estimator.best_validation_score_ = -np.inf
 
     def train(self, stop: Array, incremental: bool) -> None:
@@ -133,16 +139,15 @@ class _Epochs:
             if incremental or ends:
                 return
             if e.n_iter_ == e.max_iter:
-                warnings.warn(
-                    f"Stochastic Optimizer: Maximum iterations ({e.max_iter}) "
+                warn(
+                    f"Stochastic Optimizer: Maximum iterations ({e.max_iter:d}) "
                     "reached and the optimization hasn't converged yet.",
                     ConvergenceWarning,
-                    stacklevel=2,
                 )
             if stop[0]:
                 break
         if stop[0]:
-            warnings.warn("Training interrupted by user.", stacklevel=2)
+            warn("Training interrupted by user.")
 
     def epoch(self, stop: Array) -> bool:
         """Run an epoch and take in its loss; return False if it was interrupted."""
@@ -153,8 +158,10 @@ class _Epochs:
         keys = None
         if self.weights.net.spec.dropout:
             keys = np.frombuffer(e._random_state.bytes(8), "<u8").astype(np.uint64)
+        steps = -(-self.rows.n // self.batch_size)
+        rates = self.optimizer.rates_of_epoch(self.trainer, steps)
         report = self.rows.train(
-            *(self.trainer, order, self.optimizer.rate_of_epoch(), self.batch_size),
+            *(self.trainer, order, rates, self.batch_size),
             l2=(float(e.alpha),) * self.weights.net.spec.n_layers,
             want_metrics=False,
             stop=stop,
@@ -165,7 +172,7 @@ class _Epochs:
         totals, n = report.totals[0], self.rows.n
         e.n_iter_ += 1
         e.t_ += n
-        e.loss_ = float(e._loss_factor() * totals[_LOSS] + totals[_PENALTY]) / n
+        e.loss_ = np.float64(e._loss_factor() * totals[_LOSS] + totals[_PENALTY]) / n
         e.loss_curve_.append(e.loss_)
         if self.prints:
             print(f"Iteration {e.n_iter_}, loss = {e.loss_:.8f}")
@@ -203,7 +210,7 @@ class _Epochs:
         if not self.watchers and self.optimizer.observe is None:
             return False
         e: Any = self.estimator
-        figures = {"loss": e.loss_}
+        figures = {"loss": float(e.loss_)}
         if self.held_out is not None and self.wanted is not None:
             net = self.weights.net
             rows = Rows(net.spec, self.held_out.x, self.wanted, self.held_out.weight)
@@ -219,7 +226,7 @@ class _Epochs:
         figure = "Validation score" if e.early_stopping else "Training loss"
         return (
             f"{figure} did not improve more than tol={e.tol:f} for "
-            f"{e.n_iter_no_change} consecutive epochs."
+            f"{e.n_iter_no_change:d} consecutive epochs."
         )
 
 
@@ -228,10 +235,7 @@ def batch_size_of(estimator: BaseMLP, n: int) -> int:
     if estimator.batch_size == "auto":
         return min(200, n)
     if estimator.batch_size > n:
-        warnings.warn(
-            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
-            stacklevel=4,
-        )
+        warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
     return int(np.clip(estimator.batch_size, 1, n))
 
 

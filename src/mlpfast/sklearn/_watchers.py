@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mlpfast.callbacks import Callback, as_callback
+from mlpfast.callbacks import Callback, as_callback, asks_to_stop
 from mlpfast.history import History
 from mlpfast.model import MLP
 from mlpfast.progress import progress_of
@@ -31,6 +32,14 @@ class Watchers:
     def __bool__(self) -> bool:
         return bool(self._callbacks)
 
+    def check_monitors(self, schedule: Any, figures: Sequence[str]) -> None:
+        """Raise if the schedule or a callback goes by a figure that there will not be."""
+        _check_monitor(getattr(schedule, "monitor", None), figures)
+        for callback in self._callbacks:
+            if callback.adds_figures:
+                break
+            _check_monitor(callback.monitors, figures)
+
     def begin(self) -> None:
         """Say that training begins."""
         for callback in self._callbacks:
@@ -45,7 +54,7 @@ class Watchers:
             callback.on_epoch_end(self._net, self.history.n_epochs - 1, logs)
             for callback in self._callbacks
         ]
-        if any(answer is True for answer in answers):
+        if any(map(asks_to_stop, answers)):
             self.history.stop_reason = "callback"
             return True
         return False
@@ -54,3 +63,10 @@ class Watchers:
         """Say that training has ended, for whatever reason."""
         for callback in reversed(self._begun):
             callback.on_train_end(self._net, self.history)
+
+
+def _check_monitor(name: str | None, figures: Sequence[str]) -> None:
+    if name is None or name in figures:
+        return
+    hint = ", which needs early_stopping or X_val" if name.startswith("val_") else ""
+    raise ValueError(f"monitor must be one of {', '.join(map(repr, figures))}, got {name!r}{hint}")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import is_
 from typing import Any
 
 import numpy as np
 
 from mlpfast.backends.base import Array
 from mlpfast.model import MLP
-from mlpfast.sklearn._rows import dense_pieces, is_sparse
+from mlpfast.sklearn._rows import check_range, dense_pieces, is_sparse
 from mlpfast.spec import NetSpec
 from mlpfast.validation import check_x
 
@@ -26,7 +27,11 @@ class Weights:
     net : MLP
     coefs, intercepts : tuple of arrays
         Views of shapes (n_in, n_out) and (n_out,), one a layer.
+    names : tuple
+        scikit-learn's of the activations, the hidden ones as they are given, and the output's.
     """
+
+    names: tuple[Any, str]
 
     def __init__(self, net: MLP) -> None:
         self.net = net
@@ -51,13 +56,12 @@ class Weights:
 
     def shown_by(self, coefs: Any, intercepts: Any) -> bool:
         """Whether these lists still hold the net's own views."""
-        for views, given in ((self.coefs, coefs), (self.intercepts, intercepts)):
-            if len(given) != len(views):
-                return False
-            for view, value in zip(views, given, strict=True):
-                if value is not view:
-                    return False
-        return True
+        # Asked in every prediction: without a loop in Python.
+        return (
+            len(coefs) == len(intercepts) == len(self.coefs)
+            and all(map(is_, coefs, self.coefs))
+            and all(map(is_, intercepts, self.intercepts))
+        )
 
     def quick_outputs(self, x: Any, *, narrow: bool) -> Array | None:
         """Return the outputs for a few good rows, None for all that needs a closer look.
@@ -67,7 +71,8 @@ class Weights:
         if type(x) is not np.ndarray or x.ndim != 2:
             return None
         if narrow and x.size <= _FEW and x.dtype.char == "d":
-            x = x.astype(self.net.params.dtype)
+            with np.errstate(over="ignore"):
+                x = x.astype(self.net.params.dtype)
         outputs = self._fast_predict(x, None)
         # Of the ways to look for NaN and the infinities in a short array this one costs least.
         if outputs is NotImplemented or np.count_nonzero(np.isfinite(x)) != x.size:
@@ -85,6 +90,7 @@ class Weights:
             spec = replace(net.spec, dtype="float64")
             net = MLP.from_spec(spec, np.zeros(spec.n_params), backend=net._backend_name)
             net.params[...] = self.net.params
+        check_range(x, net.spec.dtype)
         if is_sparse(x):
             return np.concatenate([_outputs(net, part) for _, part in dense_pieces(x)])
         return _outputs(net, x)

@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import TypeAlias
-
-import numpy as np
 
 from mlpfast import datasets
-from mlpfast.backends.base import Array
-
-Part: TypeAlias = tuple[Array, Array]
+from mlpfast.keras.datasets import _images
 
 
-def load_data(path: str | os.PathLike[str] | None = None) -> tuple[Part, Part]:
+def load_data(path: str | os.PathLike[str] | None = None) -> tuple[_images.Part, _images.Part]:
     """Return 60,000 images of articles of clothing to learn from and 10,000 to be judged by.
 
     Parameters
     ----------
     path : path, optional
-        As for `mlpfast.datasets.load_fashion_mnist`. What is no folder, such as the name of a
-        file in Keras' cache, is not looked at.
+        A folder with the four IDX files, or an .npz file as Keras has it. By default the folder
+        that MLPFAST_DATA names, then Keras' own cache, then what
+        `mlpfast.datasets.load_fashion_mnist` fetches.
 
     Returns
     -------
     (x_train, y_train), (x_test, y_test)
         x uint8 (n, 28, 28), y uint8 (n,).
     """
-    folder = path if path is not None and Path(path).is_dir() else None
-    parts = datasets.load_fashion_mnist(folder)
-    (x, y), (x_test, y_test) = ((x.reshape(-1, 28, 28), y.astype(np.uint8)) for x, y in parts)
-    return (x, y), (x_test, y_test)
+    return _images.load(path, datasets.load_fashion_mnist, "fashion-mnist")

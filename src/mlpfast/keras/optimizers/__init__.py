@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from mlpfast import spec
-from mlpfast.keras._unsupported import check_none, lookup, refuse
+from mlpfast.keras._unsupported import check_none, lookup, refuse, there_are
 from mlpfast.keras.optimizers import schedules
 from mlpfast.keras.optimizers.schedules import InverseTimeDecay, LearningRateSchedule
 from mlpfast.schedules import PerStep
 from mlpfast.spec import check_real
 
+#: What to do without what there is not.
+_INSTEAD = {
+    "clipnorm": "there are global_clipnorm, of all gradients together, and clipvalue",
+    "weight_decay": "Adam and AdamW have it; for the others there is kernel_regularizer=L2(...)",
+}
 _CLIPS = {"clipvalue": "clip_value", "global_clipnorm": "clip_norm"}
 
 
@@ -38,6 +43,8 @@ class Optimizer:
 
     def __init__(self, learning_rate: Any = None, **arguments: Any) -> None:
         kind = type(self).__name__
+        if type(self) not in CLASSES.values():
+            refuse(f"optimizer {kind}, a class of one's own,", there_are(CLASSES))
         lr = arguments.pop("lr", None)
         if lr is not None:
             learning_rate = lr
@@ -52,7 +59,10 @@ class Optimizer:
         for name in known:  # which do nothing on their own
             arguments.pop(name, None)
         for name in (*others, "weight_decay", "gradient_accumulation_steps"):
-            check_none(kind, **{name: arguments.pop(name, None)})
+            value = arguments.pop(name, None)
+            if value is not None and value is not False and name in _INSTEAD:
+                refuse(f"{kind}: {name}={value!r}", _INSTEAD[name])
+            check_none(kind, **{name: value})
         if arguments:
             raise TypeError(f"{kind} got an unknown argument {next(iter(arguments))!r}")
         if decay:
@@ -250,7 +260,7 @@ def get(identifier: Any) -> Optimizer:
 
 
 def __getattr__(name: str) -> Any:
-    return lookup(__name__, name, "optimizer")
+    return lookup(__name__, name, "optimizer", CLASSES)
 
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "get", "schedules"]

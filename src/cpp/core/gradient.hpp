@@ -1,0 +1,40 @@
+// The gradient of the loss on fixed rows, for parameters that change from call to call.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+
+#include "plan.hpp"
+#include "tiny_plan.hpp"
+
+namespace mlpfast {
+
+template <class T>
+class Gradient {
+ public:
+  // The net and what `data` points to must stay as they are while it lives. `repeated`: there will
+  // be many calls, for which what was read of the rows is kept.
+  Gradient(const Network<T>& net, const Data<T>& data, int threads, bool repeated);
+
+  // Writes the flat gradient of the reduced loss and returns that loss. Throws std::runtime_error
+  // while another thread is in here.
+  double compute(const T* flat, T* grad);
+
+ private:
+  Totals by_plan(const T* flat, T* grad);
+
+  const Network<T>& net_;
+  const Data<T> data_;
+  const int threads_;
+  const bool repeated_;
+  // Of the two plans one is in use; `tiny_` leaves rows that are not finite to the other.
+  std::optional<TinyPlan<T>> tiny_;
+  std::unique_ptr<Plan<T>> plan_;
+  Arena arena_;
+  T* packed_ = nullptr;  // weights
+  int have_read_ = 0;    // members of a team that have read the rows
+  std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
+};
+
+}  // namespace mlpfast

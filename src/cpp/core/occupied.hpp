@@ -1,0 +1,22 @@
+// Keeps a second thread out of what only one may use at a time.
+#pragma once
+
+#include <atomic>
+#include <stdexcept>
+
+namespace mlpfast {
+
+// Holds the flag while it lives. Throws std::runtime_error, with the message, if it is held.
+class Occupied {
+ public:
+  Occupied(std::atomic_flag& flag, const char* message) : flag_(flag) {
+    if (flag_.test_and_set(std::memory_order_acquire)) throw std::runtime_error(message);
+  }
+  ~Occupied() { flag_.clear(std::memory_order_release); }
+  Occupied(const Occupied&) = delete;
+
+ private:
+  std::atomic_flag& flag_;
+};
+
+}  // namespace mlpfast
