@@ -355,6 +355,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.def("choose_isa", [](const std::string& name) { return choose_kernels(name).name; });
   m.def("activation_names", [] { return name_list(kActivationNames); });
   m.def("loss_names", [] { return name_list(kLossNames); });
+  m.def("assume_near_cores", &assume_near_cores, py::arg("answer"));
   bind_dtype<float>(m, "32");
   bind_dtype<double>(m, "64");
 }

@@ -225,27 +225,19 @@ void NarrowPlan<T>::drop(size_t l, const T* from, T* to, ptrdiff_t units, ptrdif
 }
 
 template <class T>
+LayerPart<T> NarrowPlan<T>::whole(size_t l) const {
+  const Layer& layer = this->net_.layout.layers[l];
+  return {this->net_, layer, {0, layer.n_in}, {0, layer.out_padded}, ld_};
+}
+
+template <class T>
 void NarrowPlan<T>::forward(const T* w, const Rows& in, ptrdiff_t rows, const Block& block) const {
   const Network<T>& net = this->net_;
   const T* input = in.x;
   for (size_t l = 0; l < net.depth(); ++l) {
     const Layer& layer = net.layout.layers[l];
     const auto& buffers = block.layers[l];
-    for (const Panel& panel : layer.panels) {
-      UnitProduct<T> p;
-      p.w = w + layer.packed_w + panel.col * layer.in_padded;
-      p.w_unit = 1;
-      p.w_input = panel.width;
-      p.x = input;
-      p.z = buffers.z + panel.col * ld_;
-      p.ld = ld_;
-      p.bias = w + layer.packed_b + panel.col;
-      p.accumulate = false;
-      p.units = std::min(panel.width, layer.n_out - panel.col);
-      p.rows = padded(rows);
-      p.inputs = layer.n_in;
-      net.kernels.unit_product(p);
-    }
+    whole(l).forward(w, input, buffers.z, padded(rows), true);
     T* const outputs = layer.keeps_undropped ? buffers.z : buffers.a;
     // With this loss, the softmax of the last layer is left to it.
     const bool last = l + 1 == net.depth();
@@ -266,7 +258,7 @@ void NarrowPlan<T>::backward(const T* w, const Rows& in, Place place, T* gradien
                              const Block& block) const {
   for (size_t l = this->net_.depth(); l-- > 0;) {
     derive(l, place, gradient, block);
-    if (l > 0) propagate(l, w, place.rows, block);
+    if (l > 0) whole(l).backward(w, block.layers[l].d, block.layers[l - 1].d, place.rows);
     layer_gradient(l, in, place, gradient, block);
   }
 }
@@ -290,63 +282,15 @@ void NarrowPlan<T>::derive(size_t l, Place place, T* gradient, const Block& bloc
                                            gradient + layer.packed_b, !place.first);
 }
 
-// The gradient by the outputs of layer l - 1 from the deltas of layer l.
-template <class T>
-void NarrowPlan<T>::propagate(size_t l, const T* w, ptrdiff_t rows, const Block& block) const {
-  const Network<T>& net = this->net_;
-  const Layer& layer = net.layout.layers[l];
-  const auto& below = block.layers[l - 1];
-  for (const Panel& panel : layer.panels) {
-    UnitProduct<T> p;
-    p.w = w + layer.packed_w + panel.col * layer.in_padded;
-    p.w_unit = panel.width;
-    p.w_input = 1;
-    p.x = block.layers[l].d + panel.col * ld_;
-    p.z = below.d;
-    p.ld = ld_;
-    p.bias = nullptr;
-    p.accumulate = panel.col > 0;
-    p.units = layer.n_in;
-    p.rows = rows;
-    p.inputs = std::min(panel.width, layer.n_out - panel.col);
-    net.kernels.unit_product(p);
-  }
-}
-
 template <class T>
 void NarrowPlan<T>::layer_gradient(size_t l, const Rows& in, Place place, T* gradient,
                                    const Block& block) const {
-  const Network<T>& net = this->net_;
-  const Layer& layer = net.layout.layers[l];
-  const T* x = l ? block.layers[l - 1].a : in.x;
-  const T* d = block.layers[l].d;
-  T* partial = block.layers[l].partial;
-  if (!sums_rows_[l])
-    net.kernels.transpose(d, ld_, layer.n_out, place.rows, block.by_row, layer.out_padded);
-  for (const Panel& panel : layer.panels) {
-    T* out = gradient + layer.packed_w + panel.col * layer.in_padded;
-    const ptrdiff_t outputs = std::min(panel.width, layer.n_out - panel.col);
-    if (sums_rows_[l]) {
-      net.kernels.unit_gradient({x, d + panel.col * ld_, ld_, out, panel.width, partial,
-                                 place.first, place.last, layer.n_in, outputs, place.rows});
-      if (partial) partial += round_up(layer.n_in, net.kernels.lanes) * net.kernels.lanes * outputs;
-      continue;
-    }
-    Gemm<T> g{};
-    g.a = x;
-    g.lda = ld_;
-    g.b = block.by_row + panel.col;
-    g.ldb = layer.out_padded;
-    g.c = out;
-    g.ldc = panel.width;
-    g.a_block = g.b_block = g.c_block = net.kernels.tile;
-    g.bias = nullptr;
-    g.accumulate = !place.first;
-    g.m = layer.n_in;
-    g.n = panel.width;
-    g.k = place.rows;
-    net.kernels.gemm(g);
-  }
+  const auto& buffers = block.layers[l];
+  const LayerPart<T> layer = whole(l);
+  if (!sums_rows_[l]) layer.turn(buffers.d, block.by_row, place.rows);
+  layer.gradient(l ? block.layers[l - 1].a : in.x, buffers.d,
+                 sums_rows_[l] ? nullptr : block.by_row, gradient, place.rows, place.first,
+                 place.last, buffers.partial);
 }
 
 template <class T>

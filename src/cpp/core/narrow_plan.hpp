@@ -12,6 +12,8 @@
 
 #include <vector>
 
+#include "layer_part.hpp"
+#include "plan.hpp"
 #include "unit_rows.hpp"
 
 namespace mlpfast {
@@ -54,8 +56,8 @@ class NarrowPlan final : public Plan<T> {
   void forward(const T* w, const Rows& in, ptrdiff_t rows, const Block& block) const;
   void backward(const T* w, const Rows& in, Place place, T* gradient, const Block& block) const;
   void derive(size_t l, Place place, T* gradient, const Block& block) const;
-  void propagate(size_t l, const T* w, ptrdiff_t rows, const Block& block) const;
   void layer_gradient(size_t l, const Rows& in, Place place, T* gradient, const Block& block) const;
+  LayerPart<T> whole(size_t l) const;
   // Drops inputs of layer l, `units` of them in each row.
   void drop(size_t l, const T* from, T* to, ptrdiff_t units, ptrdiff_t rows,
             const Block& block) const;

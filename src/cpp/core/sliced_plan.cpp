@@ -95,22 +95,25 @@ SlicedPlan<T>::SlicedPlan(const Network<T>& net, ptrdiff_t rows, int threads, bo
     const ptrdiff_t a = array(o.n_out * ld_);
     of_members.push_back({array(UnitRows<T>::size(net.spec, ld_)),
                           arena.template reserve_array<const T*>(most * 2),
-                          array(most * net.layout.ld_input), a,
-                          o.keeps_z ? array(o.n_out * ld_) : a, array(o.out_padded * ld_),
-                          array(o.out_padded), array(most * std::max(h.out_padded, o.out_padded))});
+                          array(most * net.layout.ld_input), o.keeps_z ? array(o.n_out * ld_) : a,
+                          a, array(o.out_padded * ld_), array(o.out_padded),
+                          array(most * std::max(h.out_padded, o.out_padded))});
   }
   arena.commit();
   const auto at = [&](ptrdiff_t offset) { return arena.template at<T>(offset); };
   this->gradients_ = at(gradients);
   for (size_t s = 0; s < cuts.size(); ++s) {
     const auto& p = of_slices[s];
-    slices_.push_back({cuts[s], at(p[0]), at(p[1]), at(p[2]), at(p[3])});
+    const LayerPart<T> in = {net, h, {0, h.n_in}, cuts[s], ld_};
+    const Range units = {cuts[s].begin, cuts[s].begin + in.count()};
+    slices_.push_back(
+        {in, {net, o, units, {0, o.out_padded}, ld_}, at(p[0]), at(p[1]), at(p[2]), at(p[3])});
   }
   for (const auto& p : of_members)
     members_.push_back({UnitRows<T>::in(at(p[0]), net.spec, ld_),
                         {arena.template at<const T*>(p[1]), at(p[2]), most},
-                        at(p[4]),
                         at(p[3]),
+                        at(p[4]),
                         at(p[5]),
                         at(p[6]),
                         at(p[7])});
@@ -136,12 +139,15 @@ void SlicedPlan<T>::step(const Team& team, const Step<T>& step) {
   add_up(me);
   const Totals totals = loss(step, n, all, leads, me);
   if (leads) this->totals_ = totals;
-  if (!output_over_rows_)
-    net.kernels.transpose(me.d, ld_, output().n_out, all, me.by_row, output().out_padded);
-  for (ptrdiff_t s = mine.begin; s < mine.end; ++s) output_gradient(slices_[size_t(s)], all, me);
+  // The output weights' gradients come first: `by_row` is then used for the slices' own deltas.
+  if (!output_over_rows_) slices_[0].out.turn(me.d, me.by_row, all);
   for (ptrdiff_t s = mine.begin; s < mine.end; ++s) {
-    propagate(step.state.w, slices_[size_t(s)], all, me);
-    hidden_gradient(slices_[size_t(s)], all, me);
+    const Slice& slice = slices_[size_t(s)];
+    slice.out.gradient(slice.a, me.d, output_over_rows_ ? nullptr : me.by_row, this->gradients_,
+                       all);
+  }
+  for (ptrdiff_t s = mine.begin; s < mine.end; ++s) {
+    backward(step.state.w, slices_[size_t(s)], all, me);
     if (step.optimizer) update_slice(step, slices_[size_t(s)]);
   }
   const Layer& o = output();
@@ -149,77 +155,31 @@ void SlicedPlan<T>::step(const Team& team, const Step<T>& step) {
     this->update(net, step, o.packed_b, this->gradients_ + o.packed_b, o.out_padded, 0);
 }
 
-// Calls f(panel, units) for the units of a slice that are neighbours in a panel.
-template <class T>
-template <class F>
-void SlicedPlan<T>::for_each_piece(Range slice, F f) const {
-  for (const Panel& panel : hidden().panels) {
-    const Range units = {std::max(slice.begin, panel.col),
-                         std::min(slice.end, panel.col + panel.width)};
-    if (units.begin < units.end) f(panel, units);
-  }
-}
-
 // A core that streams through its slices makes the hardware fetch what lies behind them, the first
 // lines of another core's, which then wants them back: ahead of time.
 template <class T>
 void SlicedPlan<T>::ask_for(const State<T>& state, const Slice& slice) const {
-  const Layer &h = hidden(), &o = output();
   const auto ask = [&](ptrdiff_t at, ptrdiff_t n) {
     const ptrdiff_t bytes = std::min(n * ptrdiff_t(sizeof(T)), kAsked);
     for (const T* array : {static_cast<const T*>(state.w), static_cast<const T*>(state.m),
                            static_cast<const T*>(state.v), static_cast<const T*>(this->gradients_)})
       if (array) prefetch<true>(array + at, bytes);
   };
-  const Range& units = slice.units;
-  for_each_piece(units, [&](const Panel& panel, Range some) {
-    ask(h.packed_w + panel.col * h.in_padded + some.begin - panel.col, h.n_in * panel.width);
-  });
-  for (const Panel& panel : o.panels)
-    ask(o.packed_w + panel.col * o.in_padded + units.begin * panel.width,
-        units.size() * panel.width);
-  ask(h.packed_b + units.begin, units.size());
+  for (const LayerPart<T>* part : {&slice.in, &slice.out})
+    part->for_each_piece(
+        [&](ptrdiff_t at, ptrdiff_t width, Range) { ask(at, part->inputs.size() * width); });
+  ask(hidden().packed_b + slice.in.units.begin, slice.in.units.size());
 }
 
 // The outputs of a slice, and what they add to the logits.
 template <class T>
 void SlicedPlan<T>::forward(const T* w, const Slice& slice, ptrdiff_t rows,
                             const Member& me) const {
-  const Network<T>& net = this->net_;
-  const Layer &h = hidden(), &o = output();
-  for_each_piece(slice.units, [&](const Panel& panel, Range units) {
-    UnitProduct<T> p;
-    p.w = w + h.packed_w + panel.col * h.in_padded + units.begin - panel.col;
-    p.w_unit = 1;
-    p.w_input = panel.width;
-    p.x = me.in.x;
-    p.z = slice.z + (units.begin - slice.units.begin) * ld_;
-    p.ld = ld_;
-    p.bias = w + h.packed_b + units.begin;
-    p.accumulate = false;
-    p.units = real(units).size();
-    p.rows = rows;
-    p.inputs = h.n_in;
-    net.kernels.unit_product(p);
-  });
-  const Range units = real(slice.units);
-  if (h.activation != Activation::identity)
-    net.kernels.activate[int(h.activation)](slice.z, slice.a, units.size(), rows, ld_);
-  for (const Panel& panel : o.panels) {
-    UnitProduct<T> p;
-    p.w = w + o.packed_w + panel.col * o.in_padded + units.begin * panel.width;
-    p.w_unit = 1;
-    p.w_input = panel.width;
-    p.x = slice.a;
-    p.z = slice.part + panel.col * ld_;
-    p.ld = ld_;
-    p.bias = slice.units.begin == 0 ? w + o.packed_b + panel.col : nullptr;
-    p.accumulate = false;
-    p.units = std::min(panel.width, o.n_out - panel.col);
-    p.rows = rows;
-    p.inputs = units.size();
-    net.kernels.unit_product(p);
-  }
+  const Activation activation = hidden().activation;
+  slice.in.forward(w, me.in.x, slice.z, rows, true);
+  if (activation != Activation::identity)
+    this->net_.kernels.activate[int(activation)](slice.z, slice.a, slice.in.count(), rows, ld_);
+  slice.out.forward(w, slice.a, slice.part, rows, slice.in.units.begin == 0);
 }
 
 // The logits, from what every slice adds to them.
@@ -264,113 +224,40 @@ Totals SlicedPlan<T>::loss(const Step<T>& step, ptrdiff_t n, ptrdiff_t rows, boo
   return totals;
 }
 
-// The deltas of a slice, and the gradient of its biases.
+// The deltas of a slice, and the gradients of its biases and the weights before it.
 template <class T>
-void SlicedPlan<T>::propagate(const T* w, const Slice& slice, ptrdiff_t rows,
-                              const Member& me) const {
-  const Network<T>& net = this->net_;
-  const Layer &h = hidden(), &o = output();
-  const Range units = real(slice.units);
-  for (const Panel& panel : o.panels) {
-    UnitProduct<T> p;
-    p.w = w + o.packed_w + panel.col * o.in_padded + units.begin * panel.width;
-    p.w_unit = panel.width;
-    p.w_input = 1;
-    p.x = me.d + panel.col * ld_;
-    p.z = slice.d;
-    p.ld = ld_;
-    p.bias = nullptr;
-    p.accumulate = panel.col > 0;
-    p.units = units.size();
-    p.rows = rows;
-    p.inputs = std::min(panel.width, o.n_out - panel.col);
-    net.kernels.unit_product(p);
-  }
-  if (h.activation == Activation::identity && !net.spec.bias) return;
-  net.kernels.unit_derive[int(h.activation)](h.keeps_z ? slice.z : slice.a, slice.d, units.size(),
-                                             rows, ld_, this->gradients_ + h.packed_b + units.begin,
-                                             false);
-}
-
-template <class T>
-void SlicedPlan<T>::hidden_gradient(const Slice& slice, ptrdiff_t rows, const Member& me) const {
+void SlicedPlan<T>::backward(const T* w, const Slice& slice, ptrdiff_t rows,
+                             const Member& me) const {
   const Network<T>& net = this->net_;
   const Layer& h = hidden();
-  if (!hidden_over_rows_)
-    net.kernels.transpose(slice.d, ld_, real(slice.units).size(), rows, me.by_row,
-                          slice.units.size());
-  for_each_piece(slice.units, [&](const Panel& panel, Range units) {
-    T* out = this->gradients_ + h.packed_w + panel.col * h.in_padded + units.begin - panel.col;
-    if (hidden_over_rows_) {
-      const T* d = slice.d + (units.begin - slice.units.begin) * ld_;
-      net.kernels.unit_gradient({me.in.x, d, ld_, out, panel.width, nullptr, true, true, h.n_in,
-                                 real(units).size(), rows});
-      return;
-    }
-    Gemm<T> g{};
-    g.a = me.in.x;
-    g.lda = ld_;
-    g.b = me.by_row + units.begin - slice.units.begin;
-    g.ldb = slice.units.size();
-    g.c = out;
-    g.ldc = panel.width;
-    g.a_block = g.b_block = g.c_block = net.kernels.tile;
-    g.m = h.n_in;
-    g.n = units.size();
-    g.k = rows;
-    net.kernels.gemm(g);
-  });
-}
-
-template <class T>
-void SlicedPlan<T>::output_gradient(const Slice& slice, ptrdiff_t rows, const Member& me) const {
-  const Network<T>& net = this->net_;
-  const Layer& o = output();
-  const Range units = real(slice.units);
-  for (const Panel& panel : o.panels) {
-    T* out = this->gradients_ + o.packed_w + panel.col * o.in_padded + units.begin * panel.width;
-    if (output_over_rows_) {
-      net.kernels.unit_gradient({slice.a, me.d + panel.col * ld_, ld_, out, panel.width, nullptr,
-                                 true, true, units.size(),
-                                 std::min(panel.width, o.n_out - panel.col), rows});
-      continue;
-    }
-    Gemm<T> g{};
-    g.a = slice.a;
-    g.lda = ld_;
-    g.b = me.by_row + panel.col;
-    g.ldb = o.out_padded;
-    g.c = out;
-    g.ldc = panel.width;
-    g.a_block = g.b_block = g.c_block = net.kernels.tile;
-    g.m = units.size();
-    g.n = panel.width;
-    g.k = rows;
-    net.kernels.gemm(g);
-  }
+  slice.out.backward(w, me.d, slice.d, rows);
+  if (h.activation != Activation::identity || net.spec.bias)
+    net.kernels.unit_derive[int(h.activation)](
+        h.keeps_z ? slice.z : slice.a, slice.d, slice.in.count(), rows, ld_,
+        this->gradients_ + h.packed_b + slice.in.units.begin, false);
+  if (!hidden_over_rows_) slice.in.turn(slice.d, me.by_row, rows);
+  slice.in.gradient(me.in.x, slice.d, hidden_over_rows_ ? nullptr : me.by_row, this->gradients_,
+                    rows);
 }
 
 template <class T>
 void SlicedPlan<T>::update_slice(const Step<T>& step, const Slice& slice) const {
   const Network<T>& net = this->net_;
-  const Layer &h = hidden(), &o = output();
   const auto update = [&](ptrdiff_t at, ptrdiff_t n, double l2) {
     this->update(net, step, at, this->gradients_ + at, n, l2);
   };
-  for_each_piece(slice.units, [&](const Panel& panel, Range units) {
-    const ptrdiff_t at = h.packed_w + panel.col * h.in_padded + units.begin - panel.col;
-    if (units.size() == panel.width) {
-      update(at, h.n_in * panel.width, step.l2_of(0));
-    } else {
-      for (ptrdiff_t k = 0; k < h.n_in; ++k)
-        update(at + k * panel.width, units.size(), step.l2_of(0));
-    }
-  });
-  const Range units = real(slice.units);
-  for (const Panel& panel : o.panels)
-    update(o.packed_w + panel.col * o.in_padded + units.begin * panel.width,
-           units.size() * panel.width, step.l2_of(1));
-  if (net.spec.bias) update(h.packed_b + slice.units.begin, slice.units.size(), 0);
+  for (const size_t l : {0, 1}) {
+    const LayerPart<T>& part = l == 0 ? slice.in : slice.out;
+    part.for_each_piece([&](ptrdiff_t at, ptrdiff_t width, Range units) {
+      if (units.size() == width)
+        update(at, part.inputs.size() * width, step.l2_of(l));
+      else
+        for (ptrdiff_t k = 0; k < part.inputs.size(); ++k)
+          update(at + k * width, units.size(), step.l2_of(l));
+    });
+  }
+  const Range& units = slice.in.units;
+  if (net.spec.bias) update(hidden().packed_b + units.begin, units.size(), 0);
 }
 
 template class SlicedPlan<float>;

@@ -11,9 +11,10 @@
 // As in the narrow plan, the rows lie in the lanes of vectors.
 #pragma once
 
-#include <algorithm>
 #include <vector>
 
+#include "layer_part.hpp"
+#include "plan.hpp"
 #include "unit_rows.hpp"
 
 namespace mlpfast {
@@ -27,11 +28,11 @@ class SlicedPlan final : public Plan<T> {
   void step(const Team& team, const Step<T>& step) override;
 
  private:
-  // Some hidden units, padding included, and their buffers.
+  // Some hidden units, and their buffers.
   struct Slice {
-    Range units;
-    T *z, *a, *d;  // (units, ld); z and a may be the same
-    T* part;       // what they add to the logits, (n_out, ld)
+    LayerPart<T> in, out;  // their weights on both sides
+    T *z, *a, *d;          // (units, ld); z and a may be the same
+    T* part;               // what they add to the logits, (n_out, ld)
   };
   // What every thread has for itself.
   struct Member {
@@ -41,21 +42,15 @@ class SlicedPlan final : public Plan<T> {
     T* sums;       // of its deltas
     T* by_row;     // deltas of a slice or of the output layer (rows, units)
   };
-  template <class F>
-  void for_each_piece(Range slice, F f) const;
   void ask_for(const State<T>& state, const Slice& slice) const;
   void forward(const T* w, const Slice& slice, ptrdiff_t rows, const Member& me) const;
   void add_up(const Member& me) const;
   Totals loss(const Step<T>& step, ptrdiff_t n, ptrdiff_t rows, bool leads, const Member& me) const;
-  void propagate(const T* w, const Slice& slice, ptrdiff_t rows, const Member& me) const;
-  void hidden_gradient(const Slice& slice, ptrdiff_t rows, const Member& me) const;
-  void output_gradient(const Slice& slice, ptrdiff_t rows, const Member& me) const;
+  void backward(const T* w, const Slice& slice, ptrdiff_t rows, const Member& me) const;
   void update_slice(const Step<T>& step, const Slice& slice) const;
 
   const Layer& hidden() const { return this->net_.layout.layers[0]; }
   const Layer& output() const { return this->net_.layout.layers[1]; }
-  // Those that are not padding.
-  Range real(Range units) const { return {units.begin, std::min(units.end, hidden().n_out)}; }
 
   ptrdiff_t ld_;
   bool repeated_;

@@ -29,6 +29,7 @@ constexpr int kSpinsBeforeYield = 50;
 // Near cores meet within this time for each of them; a few trials leave out who was interrupted.
 constexpr std::chrono::nanoseconds kNear{50};
 constexpr int kTrials = 8;
+std::atomic<int> assumed{-1};  // near, or not; -1: nothing
 
 template <class Done>
 inline void spin_until(Done done) {
@@ -152,9 +153,14 @@ bool Barrier::joins_near_cores(bool asks) {
     wait();
     least = std::min(least, Clock::now() - begin);
   }
-  if (asks) near_ = least < count_ * kNear;
+  const int known = assumed.load(std::memory_order_relaxed);
+  if (asks) near_ = known < 0 ? least < count_ * kNear : known > 0;
   wait();
   return near_;
+}
+
+void assume_near_cores(std::optional<bool> answer) {
+  assumed.store(answer ? int(*answer) : -1, std::memory_order_relaxed);
 }
 
 void run_in_team(int wanted, Reach reach, void (*task)(void*, const Team&), void* context) {

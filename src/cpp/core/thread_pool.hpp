@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <type_traits>
 
 namespace mlpfast {
@@ -39,6 +40,9 @@ struct Team {
 // cache take ten times as long, and on a virtual machine the two change places from second to
 // second.
 enum class Reach { any, near_only };
+
+// Answers for the cores from now on, so that tests see both ways; nothing: they are asked again.
+void assume_near_cores(std::optional<bool> answer);
 
 // Runs `task(context, team)` on up to `wanted` threads, the caller among them as index 0, and
 // returns when all are done. While another thread uses the pool, the caller works alone.

@@ -83,14 +83,6 @@ Totals unit_loss(const Network<T>& net, const UnitRows<T>& in, const T* z, T* a,
   return totals;
 }
 
-bool sums_over_rows_are_shorter(const Layer& layer, ptrdiff_t rows, ptrdiff_t lanes, bool keeps) {
-  const double in_lanes =
-      double(layer.n_in * layer.n_out) * (double(rows) / double(lanes) + (keeps ? 1 : 3));
-  const double by_units = double(rows) * (double(layer.n_in * layer.out_padded) / double(lanes) +
-                                          double(layer.n_out) / 3);
-  return in_lanes < by_units;
-}
-
 #define MLPFAST_INSTANTIATE(T)                                                                   \
   template struct RowReader<T>;                                                                  \
   template Totals unit_loss(const Network<T>&, const UnitRows<T>&, const T*, T*, T*, bool, bool, \

@@ -1,8 +1,8 @@
 // Blocks of rows that are held unit-major, as the plans for nets with few parameters have them: how
-// they are read, how the loss is had from them, and which way to a weight gradient is shorter.
+// they are read, and how the loss is had from them.
 #pragma once
 
-#include "plan.hpp"
+#include "network.hpp"
 
 namespace mlpfast {
 
@@ -39,11 +39,5 @@ struct RowReader {
 template <class T>
 Totals unit_loss(const Network<T>& net, const UnitRows<T>& in, const T* z, T* a, T* d,
                  bool has_weights, bool want_metrics, ptrdiff_t rows, ptrdiff_t ld, T scale);
-
-// Of the two ways to a weight gradient, whether the one with rows in the lanes takes fewer
-// instructions: it adds up a vector at the end of each sum, three instructions, or one if the
-// vector is kept for the next block; the other fills vectors with outputs and has to transpose the
-// deltas, a third of an instruction each.
-bool sums_over_rows_are_shorter(const Layer& layer, ptrdiff_t rows, ptrdiff_t lanes, bool keeps);
 
 }  // namespace mlpfast
