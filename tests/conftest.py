@@ -1,5 +1,6 @@
 """What all tests share: every backend of this machine, both dtypes, references, the data folder."""
 
+import importlib
 import math
 import os
 from pathlib import Path
@@ -54,6 +55,20 @@ def restore_threads():
     before = threads.num_threads()
     yield
     threads.set_num_threads(before)
+
+
+@pytest.fixture
+def assume_near_cores():
+    """Return a function (near) that answers for the cores whether they are near each other.
+
+    Only the compiled backend asks. It leaves small steps to one thread if they are not.
+    """
+    if "cpp" not in backends.available():
+        yield lambda near: None
+        return
+    core = importlib.import_module("mlpfast._core")
+    yield core.assume_near_cores
+    core.assume_near_cores(None)
 
 
 @pytest.fixture(scope="session")

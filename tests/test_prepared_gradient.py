@@ -17,8 +17,8 @@ CASES = {
     "narrow": ([4, 32, 16, 4], "identity", "mse", 333),
     "narrow, in blocks": ([5, 20, 12, 1], "sigmoid", "binary_log_loss", 9973),
     "narrow, large for threads": ([30, 128, 64, 1], "identity", "huber", 700),
-    "slices": ([10, 100, 1], "identity", "squared_error", 200),
-    "slices, of classes": ([80, 150, 5], "softmax", "categorical_crossentropy", 450),
+    "slices": ([40, 100, 1], "identity", "squared_error", 200),
+    "slices, of classes": ([80, 150, 5], "softmax", "categorical_crossentropy", 250),
     "wide": ([300, 260, 130, 10], "softmax", "categorical_crossentropy", 128),
     "wide, more rows than a block": ([90, 400, 7], "identity", "mse", 1500),
 }
@@ -73,6 +73,19 @@ def test_equals_separate_calls(case, weighted, backend, dtype, restore_threads):
         want = calls(net, data, None)
         assert not np.array_equal(want[0][1], want[1][1])
         same(calls(net, data, gradient_of(net, data)), want)
+
+
+def test_teams_that_change_from_call_to_call(backend, dtype, restore_threads, assume_near_cores):
+    """Who has not been in the team so far has not read the rows."""
+    arguments, x, y, _ = problem("slices", False, dtype)
+    mlpfast.set_num_threads(4)
+    net = mlpfast.MLP(*arguments, dtype=dtype, random_state=1, backend=backend)
+    data = check_data(net.spec, x, y, None, 1.0)
+    want = calls(net, data, None, 1)
+    prepared = gradient_of(net, data)
+    for near in (False, True, False, True):
+        assume_near_cores(near)
+        same(calls(net, data, prepared, 1), want)
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "mean_over_rows"])
