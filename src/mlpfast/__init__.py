@@ -1,27 +1,34 @@
 """mlpfast: train and run multilayer perceptrons on a CPU, fast."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
 
-from mlpfast import datasets, kernels, plotting
+from mlpfast import _moved, datasets, kernels, plotting
 from mlpfast._version import __version__
 from mlpfast.backends import BackendError, FallbackWarning
-from mlpfast.callbacks import (
+from mlpfast.config import get_num_threads, set_num_threads, show_config
+from mlpfast.inspection.explain import explain_step
+from mlpfast.inspection.gradient_check import check_gradients
+from mlpfast.model import MLP
+from mlpfast.spec import SGD, Adam, AdamW, Huber, NetSpec, Optimizer, Quantile, RMSprop
+from mlpfast.spec.schedules import (
+    CosineDecay,
+    ExponentialDecay,
+    PerStep,
+    ReduceOnPlateau,
+    StepDecay,
+)
+from mlpfast.training import TrainingDiverged
+from mlpfast.training.callbacks import (
     Callback,
     CSVLogger,
     EarlyStopping,
     LambdaCallback,
     ModelCheckpoint,
 )
-from mlpfast.config import get_num_threads, set_num_threads, show_config
-from mlpfast.explain import explain_step
-from mlpfast.gradient_check import check_gradients
-from mlpfast.history import History
-from mlpfast.model import MLP
-from mlpfast.schedules import CosineDecay, ExponentialDecay, PerStep, ReduceOnPlateau, StepDecay
-from mlpfast.spec import SGD, Adam, AdamW, Huber, NetSpec, Optimizer, Quantile, RMSprop
-from mlpfast.training import TrainingDiverged
+from mlpfast.training.history import History
 
-if TYPE_CHECKING:
+if _TYPE_CHECKING:
     from mlpfast.sklearn import MLPClassifier as MLPClassifier
     from mlpfast.sklearn import MLPRegressor as MLPRegressor
     from mlpfast.sklearn import patch_sklearn as patch_sklearn
@@ -72,11 +79,13 @@ _LAZY = {
 }
 _FACES = ("keras", "sklearn")
 
+_moved.install()
 
-def __getattr__(name: str) -> Any:
+
+def __getattr__(name: str) -> _Any:
     from importlib import import_module
 
-    if name in _FACES:
+    if name in _FACES or f"mlpfast.{name}" in _moved.MOVED:
         return import_module(f"mlpfast.{name}")
     if name not in _LAZY:
         raise AttributeError(f"module 'mlpfast' has no attribute {name!r}")
@@ -86,4 +95,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY, *_FACES})
+    return sorted({*__all__, *_LAZY, *_FACES})

@@ -7,8 +7,9 @@ from importlib import metadata
 
 import numpy as np
 
-from mlpfast import backends, threads
+from mlpfast import backends
 from mlpfast._version import __version__
+from mlpfast.backends import threads
 
 set_num_threads = threads.set_num_threads
 get_num_threads = threads.num_threads

@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from mlpfast.arrays import as_array, as_finite
 from mlpfast.backends.base import Array
 from mlpfast.spec import NetSpec, check_choice
-from mlpfast.validation import as_array, as_finite
 
 RandomState: TypeAlias = np.random.Generator | np.random.RandomState
 Rule: TypeAlias = Callable[[RandomState, int, int, str], tuple[Array, Array]]

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from mlpfast import backends
+from mlpfast.arrays import as_array, check_out
 from mlpfast.backends.base import Array
 from mlpfast.spec import ACTIVATIONS, FORWARD_ONLY, check_choice
-from mlpfast.validation import as_array
 
 
 def dense_forward(
@@ -121,20 +121,6 @@ def dense_backward(
         if value.shape != shape:
             raise ValueError(f"{name} must have shape {shape}, got {value.shape}")
     return backends.resolve(backend).dense_backward(x, w, a, grad_a, activation, bool(need_dx))
-
-
-def check_out(name: str, out: Any, shape: tuple[int, ...], dtype: Any) -> None:
-    """Raise unless `out` is a writable C-contiguous array of that shape and dtype."""
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"{name} must be a NumPy array, got {type(out).__name__}")
-    if out.shape != shape or out.dtype != dtype:
-        raise ValueError(
-            f"{name} must have shape {shape} and dtype {np.dtype(dtype)}, "
-            f"got {out.shape} and {out.dtype}"
-        )
-    flags = out.flags
-    if not (flags.c_contiguous and flags.writeable and flags.aligned):
-        raise ValueError(f"{name} must be C-contiguous, aligned and writable")
 
 
 def _dtype(x: Any, w: Any) -> np.dtype[Any]:

@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-import copy
 import os
+import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from mlpfast import backends, training
-from mlpfast.backends.base import Array, Data, Trainer, no_fast_gradient
-from mlpfast.callbacks import Callback
-from mlpfast.history import History, check_metrics, summarize
-from mlpfast.initializers import assign, initialize, random_source
-from mlpfast.kernels import check_out
+from mlpfast import files, training
+from mlpfast.arrays import as_array, check_data, check_out, check_x
+from mlpfast.backends.base import Array, Data
+from mlpfast.initializers import initialize, random_source
+from mlpfast.net import Net
 from mlpfast.spec import Loss, NetSpec, Optimizer, check_optimizer, check_real
-from mlpfast.validation import as_array, as_finite, check_data, check_x
-
-_ALIGNMENT = 64
-# Vector kernels may read, never use, up to one vector beyond the last parameter.
-_SLACK = 64
+from mlpfast.training.callbacks import Callback
+from mlpfast.training.history import History, check_metrics, summarize
 
 
-def _aligned(n: int, dtype: str) -> Array:
-    """Return n zeros that begin on a cache line and have readable memory behind them."""
-    itemsize = np.dtype(dtype).itemsize
-    raw = np.zeros(n * itemsize + _ALIGNMENT + _SLACK, np.uint8)
-    start = -raw.ctypes.data % _ALIGNMENT
-    return raw[start : start + n * itemsize].view(dtype)
-
-
-class MLP:
+class MLP(Net):
     """A multilayer perceptron: a chain of dense layers.
 
     Parameters
@@ -115,81 +102,8 @@ class MLP:
             dropout,
             input_dropout,
         )
-        self._setup(spec, backend)
-        self._rng = random_source(random_state, init)
-        initialize(spec, self._params, init, self._rng)
-
-    def _setup(self, spec: NetSpec, backend: str | None, params: Array | None = None) -> None:
-        self.spec = spec
-        self._backend_name = backend
-        self._backend = backends.resolve(backend)
-        self._params = _aligned(spec.n_params, spec.dtype) if params is None else params
-        self._fast_predict = self._backend.fast_predict(spec, self._params)
-        self._fast_gradient = (
-            self._backend.fast_gradient(spec, self._params) if spec.trainable else no_fast_gradient
-        )
-        self._trainer: Trainer | None = None
-        self._optimizer: Optimizer | None = None
-
-    @classmethod
-    def from_spec(
-        cls, spec: NetSpec, params: Any, *, random_state: Any = None, backend: str | None = None
-    ) -> MLP:
-        """Make a net from a spec and its flat parameters (copied)."""
-        net = cls.__new__(cls)
-        net._setup(spec, backend)
-        net._rng = random_source(random_state, None)
-        net.params = params
-        return net
-
-    def _twin(self, spec: NetSpec) -> MLP:
-        """Return a net of the same sizes on the same parameters: what changes one changes both."""
-        net = type(self).__new__(type(self))
-        net._setup(spec, self._backend_name, self._params)
-        net._rng = self._rng
-        return net
-
-    # ------------------------------------------------------------------ parameters
-
-    @property
-    def n_params(self) -> int:
-        """Number of parameters."""
-        return self.spec.n_params
-
-    @property
-    def params(self) -> Array:
-        """Flat array of all parameters; writing into it changes the net."""
-        return self._params
-
-    @params.setter
-    def params(self, value: Any) -> None:
-        array = as_array("params", value)
-        if array.shape != self._params.shape:
-            raise ValueError(f"params must have shape {self._params.shape}, got {array.shape}")
-        self._params[...] = as_finite("params", array, self.spec.dtype)
-
-    @property
-    def weights(self) -> list[Array]:
-        """One (n_in, n_out) view a layer."""
-        return [w for w, _ in self.spec.unflatten(self._params)]
-
-    @weights.setter
-    def weights(self, value: Sequence[Any]) -> None:
-        assign(self.spec, self._params, value, None)
-
-    @property
-    def biases(self) -> list[Array]:
-        """One (n_out,) view a layer; empty for a net without biases."""
-        return [b for _, b in self.spec.unflatten(self._params) if b is not None]
-
-    @biases.setter
-    def biases(self, value: Sequence[Any]) -> None:
-        assign(self.spec, self._params, None, value)
-
-    @property
-    def backend(self) -> str:
-        """Name of the engine that runs this net."""
-        return self._backend.name
+        self._setup(spec, backend, random_source(random_state, init))
+        initialize(spec, self._params, init, self.generator)
 
     # ------------------------------------------------------------------ running
 
@@ -215,7 +129,7 @@ class MLP:
             If X or out does not fit the net.
         """
         if input_scale == 1.0:
-            result = self._fast_predict(X, out)
+            result = self.fast_predict(X, out)
             if result is not NotImplemented:
                 return result
         spec = self.spec
@@ -236,7 +150,7 @@ class MLP:
                 raise ValueError("out must not share memory with X or the net's parameters")
         if x.shape[0]:
             target = out[None] if single else out
-            self._backend.forward(spec, self._params, x, input_scale, target)
+            self.engine.forward(spec, self._params, x, input_scale, target)
         return out
 
     def forward(self, X: Any, *, input_scale: float = 1.0) -> Array:
@@ -257,7 +171,7 @@ class MLP:
         layers = self.spec.unflatten(self._params)
         for (w, b), name in zip(layers, self.spec.activations, strict=True):
             out = np.empty((len(a), w.shape[1]), a.dtype)
-            self._backend.dense_forward(a, w, b, name, out)
+            self.engine.dense_forward(a, w, b, name, out)
             outputs.append(out[0] if single else out)
             a = out
         return outputs
@@ -294,10 +208,10 @@ class MLP:
             If an argument does not fit the net.
         """
         if input_scale == 1.0:
-            result: tuple[float, Array] = self._fast_gradient(X, Y, sample_weight, out)
+            result: tuple[float, Array] = self.fast_gradient(X, Y, sample_weight, out)
             if result is not NotImplemented:
                 return result
-        self._check_trainable()
+        self.check_trainable()
         data = check_data(self.spec, X, Y, sample_weight, input_scale)
         if out is None:
             out = np.empty_like(self._params)
@@ -306,7 +220,7 @@ class MLP:
             others = (data.x, data.y, data.sample_weight, self._params)
             if any(a is not None and np.may_share_memory(out, a) for a in others):
                 raise ValueError("out must not share memory with the data or the net's parameters")
-        return self._backend.loss_and_grad(self.spec, self._params, data, out), out
+        return self.engine.loss_and_grad(self.spec, self._params, data, out), out
 
     def evaluate(
         self,
@@ -324,7 +238,7 @@ class MLP:
         """
         names = check_metrics(metrics)
         data = check_data(self.spec, X, Y, sample_weight, input_scale)
-        totals = self._backend.evaluate(self.spec, self._params, data)
+        totals = self.engine.evaluate(self.spec, self._params, data)
         columns = summarize(self.spec, totals[None], names)
         return {name: values[0] for name, values in columns.items()}
 
@@ -405,10 +319,10 @@ class MLP:
             On Ctrl-C: training ends at the batch, the weights are kept and
             ``history.stop_reason`` is "interrupted".
         """
-        self._check_trainable()
+        self.check_trainable()
         rule = check_optimizer(optimizer)
         names = check_metrics(metrics)
-        trainer = self._trainer_for(rule)
+        trainer = self.trainer_for(rule)
         # A trainer that looks at the rows as it reads them spares a pass over X.
         data = check_data(
             self.spec, X, Y, sample_weight, input_scale, finite_x=not trainer.checks_input
@@ -431,28 +345,6 @@ class MLP:
             on_nonfinite=on_nonfinite,
         )
 
-    def reset_optimizer(self) -> None:
-        """Forget the optimizer's moments and its step count; the next fit starts afresh."""
-        self._trainer = self._optimizer = None
-
-    def _trainer_for(self, optimizer: Optimizer) -> Trainer:
-        if self._trainer is not None and self._optimizer is optimizer:
-            return self._trainer
-        if (
-            self._trainer is None
-            or self._optimizer is None
-            or self._optimizer.rule != optimizer.rule
-        ):
-            self._trainer = self._backend.trainer(self.spec, self._params, optimizer)
-            self._optimizer = optimizer
-        return self._trainer
-
-    def _check_trainable(self) -> None:
-        if not self.spec.trainable:
-            raise ValueError(
-                "activation 'step' has no gradient: a net with it can run but not learn"
-            )
-
     def _check_validation(self, value: Sequence[Any] | None, input_scale: float) -> Data | None:
         if value is None:
             return None
@@ -467,46 +359,40 @@ class MLP:
     # ------------------------------------------------------------------ keeping
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the net to a .safetensors or .npz file, whole or not at all; see `mlpfast.io`."""
-        from mlpfast import io
+        """Write the net to a .safetensors or .npz file, whole or not at all.
 
-        io.save(self, path)
+        See `mlpfast.files.save`, which can keep more facts with it.
+        """
+        files.save(self, path)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, backend: str | None = None) -> MLP:
-        """Read a net that `save` wrote."""
-        from mlpfast import io
+    def load(cls, path: str | os.PathLike[str], *, backend: str | None = None) -> Self:
+        """Read a net that `save` wrote.
 
-        return io.load(path, backend=backend)
+        Parameters
+        ----------
+        path : path
+        backend : str, optional
 
-    def copy(self) -> MLP:
-        """Return an independent net with the same weights, row-order source and moments."""
-        net = type(self).__new__(type(self))
-        net.__setstate__(self.__getstate__())
-        return net
+        Raises
+        ------
+        OSError, ValueError, ImportError
+            See `mlpfast.files.read`.
 
-    def __copy__(self) -> MLP:
-        return self.copy()
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> MLP:
-        return self.copy()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {
-            "spec": self.spec,
-            "params": self._params.copy(),
-            "backend": self._backend_name,
-            "rng": copy.deepcopy(self._rng),
-            "optimizer": _without_schedule(self._optimizer),
-            "moments": self._trainer.state() if self._trainer is not None else None,
-        }
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self._setup(state["spec"], state["backend"])
-        self._params[...] = state["params"]
-        self._rng = state["rng"]
-        if state["optimizer"] is not None and state["moments"] is not None:
-            self._trainer_for(state["optimizer"]).load_state(state["moments"])
+        Warns
+        -----
+        UserWarning
+            If the command line stored a standardization with the net, which is not part of it.
+        """
+        saved = files.read(path)
+        if any(saved.extra.get(name) is not None for name in files.PREPROCESSING):
+            warnings.warn(
+                f"{os.fspath(path)} keeps a scaling of the inputs or outputs, which the net does "
+                "not apply itself; mlpfast.files.read(path).extra has it",
+                UserWarning,
+                stacklevel=2,
+            )
+        return cls.from_spec(saved.spec, saved.params, backend=backend)
 
     def __repr__(self) -> str:
         spec = self.spec
@@ -522,11 +408,7 @@ class MLP:
         return "\n".join(lines)
 
 
-def _without_schedule(optimizer: Optimizer | None) -> Optimizer | None:
-    """Return `optimizer` with a number for its rate, as a function may not pickle.
-
-    Nothing is lost: each fit brings its own rate.
-    """
-    if optimizer is not None and callable(optimizer.learning_rate):
-        return replace(optimizer, learning_rate=0.0)
-    return optimizer
+def check_net(value: object) -> None:
+    """Raise a TypeError unless `value` is an MLP."""
+    if not isinstance(value, MLP):
+        raise TypeError(f"net must be a mlpfast.MLP, got {type(value).__name__}")

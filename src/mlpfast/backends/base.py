@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -66,6 +66,57 @@ class Report(NamedTuple):
     row: int = -1
 
 
+class Epochs(NamedTuple):
+    """The epochs of a run.
+
+    Attributes
+    ----------
+    learning_rates : (epochs,) or (epochs, steps) float64
+        One for each epoch, or for each update.
+    orders : (epochs, n) int64, optional
+        Row order of each epoch; None for the natural one.
+    dropout_keys : (epochs,) uint64, optional
+        For a net with dropout, what is dropped; see ``backends/dropout.py``.
+    """
+
+    learning_rates: Array
+    orders: Array | None = None
+    dropout_keys: Array | None = None
+
+
+class RunOptions(NamedTuple):
+    """What a run of epochs is asked for.
+
+    Attributes
+    ----------
+    batch_size : int
+    l2 : tuple of float
+        A factor for each layer.
+    stop : (1,) uint8
+        Anybody may set it to 1 to end the run at the next batch.
+    want_metrics : bool
+        Whether the totals have more than the loss and the weights.
+    want_penalty : bool
+        Whether the totals have the l2 term of each batch, times its weight unless the reduction is
+        a sum; else their penalty is 0.
+    l2_per_row : bool
+        Whether the l2 term is added to the sum over a batch's rows that a mean then divides by
+        their weights: it is smaller the larger the batch is. Each batch then counts in the totals
+        by the number of its rows, as if the weights of each batch were scaled to a mean of 1.
+    check_finite : bool
+        If not, a run goes on whatever becomes of the loss and the parameters, and never reports
+        ``"diverged"``.
+    """
+
+    batch_size: int
+    l2: tuple[float, ...]
+    stop: Array
+    want_metrics: bool = False
+    want_penalty: bool = False
+    l2_per_row: bool = False
+    check_finite: bool = True
+
+
 class Trainer(Protocol):
     """Optimizer state tied to one net's flat parameter buffer."""
 
@@ -87,38 +138,8 @@ class Trainer(Protocol):
     def steps(self) -> int:
         """Updates made since the state was last empty."""
 
-    def run(
-        self,
-        data: Data,
-        orders: Array | None,
-        learning_rates: Array | Sequence[float],
-        batch_size: int,
-        *,
-        l2: Sequence[float],
-        want_metrics: bool,
-        stop: Array,
-        dropout_keys: Array | None = None,
-        l2_per_row: bool = False,
-        want_penalty: bool = False,
-        heed_nonfinite: bool = True,
-    ) -> Report:
-        """Train one epoch for each learning rate and update the parameters in place.
-
-        `learning_rates` is a float64 array or a list of floats, or an array (epochs, steps) with
-        one for each update. `l2` has a factor for each layer.
-        With `l2_per_row`, the l2 term is added to the sum over a batch's rows that a mean then
-        divides by their weights: it is smaller the larger the batch is. Each batch then counts in
-        the totals by the number of its rows, as if the weights of each batch were scaled to a mean
-        of 1.
-        With `want_penalty`, the totals have the l2 term of each batch, times its weight unless the
-        reduction is a sum; else their penalty is 0.
-        Without `heed_nonfinite`, a run goes on whatever becomes of the loss and the parameters,
-        and never reports ``"diverged"``.
-        `orders` (epochs, n) int64 is the row order of each epoch, None the natural one. `stop` is
-        a (1,) uint8 array that anybody may set to 1 to end the run at the next batch.
-        `dropout_keys` (epochs,) uint64, for a net with dropout, say what is dropped; see
-        ``backends/_dropout.py``.
-        """
+    def run(self, data: Data, epochs: Epochs, options: RunOptions) -> Report:
+        """Train some epochs and update the parameters in place."""
 
     def state(self) -> dict[str, Any]:
         """Return a copy of the state, with the moments as they are used.

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from mlpfast import _core
-from mlpfast.backends import _dropout
+from mlpfast.backends import dropout
 from mlpfast.backends.base import (
     Array,
     Data,
+    Epochs,
     FastGradient,
     FastPredict,
     Gradient,
     Report,
+    RunOptions,
     no_fast_gradient,
 )
+from mlpfast.backends.threads import num_threads
 from mlpfast.spec import NetSpec, Optimizer
-from mlpfast.threads import num_threads
 
 # Of one optimizer or another, as the extension calls them too.
 _HYPERPARAMETERS = (
@@ -79,39 +80,25 @@ class CppTrainer:
         # The parameters are only written at the end of a run, but the moments as it goes.
         return not self._has_moments or self.steps == 0
 
-    def run(
-        self,
-        data: Data,
-        orders: Array | None,
-        learning_rates: Array | Sequence[float],
-        batch_size: int,
-        *,
-        l2: Sequence[float],
-        want_metrics: bool,
-        stop: Array,
-        dropout_keys: Array | None = None,
-        l2_per_row: bool = False,
-        want_penalty: bool = False,
-        heed_nonfinite: bool = True,
-    ) -> Report:
-        _dropout.check_keys(self._spec, dropout_keys)
+    def run(self, data: Data, epochs: Epochs, options: RunOptions) -> Report:
+        dropout.check_keys(self._spec, epochs.dropout_keys)
         totals, status, row = self._trainer.run(
             self._params,
             data.x,
             data.y,
             data.sample_weight,
             data.input_scale,
-            orders,
-            np.asarray(learning_rates, np.float64),
-            min(batch_size, len(data)),
-            l2,
-            l2_per_row,
-            want_penalty,
-            heed_nonfinite,
-            want_metrics,
+            epochs.orders,
+            epochs.learning_rates,
+            min(options.batch_size, len(data)),
+            options.l2,
+            options.l2_per_row,
+            options.want_penalty,
+            options.check_finite,
+            options.want_metrics,
             num_threads(),
-            stop,
-            dropout_keys,
+            options.stop,
+            epochs.dropout_keys,
             threading.current_thread() is threading.main_thread(),
         )
         return Report(totals, status, row)

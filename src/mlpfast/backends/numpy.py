@@ -13,15 +13,17 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from mlpfast.backends import _dropout
+from mlpfast.backends import dropout
 from mlpfast.backends.base import (
     TOTALS,
     Array,
     Data,
+    Epochs,
     FastGradient,
     FastPredict,
     Gradient,
     Report,
+    RunOptions,
     no_fast_gradient,
     no_fast_predict,
 )
@@ -394,25 +396,21 @@ class NumpyTrainer:
         t: Array,
         weight: Array,
         lr: float,
-        l2: Sequence[float],
+        options: RunOptions,
         masks: Masks = (),
-        *,
-        l2_per_row: bool = False,
-        want_penalty: bool = False,
-        heed_nonfinite: bool = True,
     ) -> Array:
         """Make one update and return the batch's `TOTALS` (before the update)."""
         spec = self.spec
         sums, grad = loss_and_grad(spec, self.params, x, t, weight, masks)
-        if heed_nonfinite and not np.isfinite(sums[0]):
+        if options.check_finite and not np.isfinite(sums[0]):
             return sums
-        share = scale(spec, sums[1]) if l2_per_row else 1.0
-        if want_penalty:
+        share = scale(spec, sums[1]) if options.l2_per_row else 1.0
+        if options.want_penalty:
             counted = 1.0 if spec.reduction == "sum" else sums[1]
-            sums[_PENALTY] = l2_term(spec, self.params, l2) * share * counted
-        if l2_per_row and spec.reduction != "sum":
+            sums[_PENALTY] = l2_term(spec, self.params, options.l2) * share * counted
+        if options.l2_per_row and spec.reduction != "sum":
             sums *= len(x) * share
-        layers = zip(spec.unflatten(grad), spec.unflatten(self.params), l2, strict=True)
+        layers = zip(spec.unflatten(grad), spec.unflatten(self.params), options.l2, strict=True)
         for (dw, _), (w, _), factor in layers:
             if factor:
                 np.add(dw, factor * share * w, out=dw)
@@ -422,48 +420,30 @@ class NumpyTrainer:
         return sums
 
     @np.errstate(**_QUIET)
-    def run(
-        self,
-        data: Data,
-        orders: Array | None,
-        learning_rates: Array | Sequence[float],
-        batch_size: int,
-        *,
-        l2: Sequence[float],
-        want_metrics: bool,
-        stop: Array,
-        dropout_keys: Array | None = None,
-        l2_per_row: bool = False,
-        want_penalty: bool = False,
-        heed_nonfinite: bool = True,
-    ) -> Report:
-        _dropout.check_keys(self.spec, dropout_keys)
+    def run(self, data: Data, epochs: Epochs, options: RunOptions) -> Report:
+        dropout.check_keys(self.spec, epochs.dropout_keys)
+        batch_size = options.batch_size
         history: list[Array] = []
-        for epoch, rates in enumerate(np.asarray(learning_rates, np.float64)):
+        for epoch, rates in enumerate(epochs.learning_rates):
             before = self.params.copy(), self.m.copy(), self.v.copy(), self.steps
             sums = np.zeros(len(TOTALS))
             for first in range(0, len(data), batch_size):
                 rows: Any = slice(first, first + batch_size)
-                if orders is not None:
-                    rows = orders[epoch, rows]
+                if epochs.orders is not None:
+                    rows = epochs.orders[epoch, rows]
                 x, t, weight = batch_of(self.spec, data, rows)
                 masks: Masks = ()
-                if dropout_keys is not None:
-                    key = dropout_keys[epoch]
-                    masks = _dropout.masks(self.spec, key, first // batch_size, len(x))
+                if epochs.dropout_keys is not None:
+                    key = epochs.dropout_keys[epoch]
+                    masks = dropout.masks(self.spec, key, first // batch_size, len(x))
                 lr = float(rates[first // batch_size] if rates.ndim else rates)
-                sums += self.step(
-                    *(x, t, weight, lr, l2, masks),
-                    l2_per_row=l2_per_row,
-                    want_penalty=want_penalty,
-                    heed_nonfinite=heed_nonfinite,
-                )
-                if heed_nonfinite and not np.isfinite(sums[0]):
+                sums += self.step(x, t, weight, lr, options, masks)
+                if options.check_finite and not np.isfinite(sums[0]):
                     break
-                if stop[0]:
+                if options.stop[0]:
                     return Report(np.array([*history, sums]), "interrupted")
             finite = np.isfinite(sums[0]) and np.isfinite(self.params).all()
-            if heed_nonfinite and not finite:
+            if options.check_finite and not finite:
                 self.params[...], self.m, self.v, self.steps = before
                 return Report(_table(history), "diverged")
             history.append(sums)

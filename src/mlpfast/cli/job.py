@@ -11,10 +11,10 @@ import numpy as np
 from mlpfast.backends.base import Array
 from mlpfast.cli.source import Model
 from mlpfast.cli.watch import Watch
-from mlpfast.history import History
 from mlpfast.model import MLP
 from mlpfast.spec import Optimizer
 from mlpfast.training import TrainingDiverged
+from mlpfast.training.history import History
 
 #: The reference trains in full if that takes no longer than this, else about this long.
 _REFERENCE_SECONDS = 3.0

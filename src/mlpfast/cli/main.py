@@ -14,8 +14,8 @@ import numpy as np
 from mlpfast._version import __version__
 from mlpfast.cli import train, use
 from mlpfast.cli.errors import UsageError
+from mlpfast.datasets.tables import TASKS
 from mlpfast.spec import ACTIVATIONS, FORWARD_ONLY, LOSSES, OPTIMIZERS
-from mlpfast.tables import TASKS
 
 OK, FAILED, USAGE = 0, 1, 2
 

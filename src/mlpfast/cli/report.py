@@ -7,8 +7,8 @@ from typing import Any
 
 from mlpfast.cli import source
 from mlpfast.cli.job import Job
+from mlpfast.datasets.tables import Table
 from mlpfast.model import MLP
-from mlpfast.tables import Table
 
 
 def introduction(args: argparse.Namespace, table: Table, job: Job, net: MLP, own_test: bool) -> str:

@@ -12,8 +12,8 @@ import numpy as np
 from mlpfast import datasets
 from mlpfast.backends.base import Array
 from mlpfast.cli.errors import UsageError
+from mlpfast.datasets.tables import Table, csv_columns
 from mlpfast.model import MLP
-from mlpfast.tables import Table, csv_columns
 
 BUILT_IN = ("digits", "xor")
 _DIGIT_NAMES = tuple("0123456789")
@@ -75,7 +75,7 @@ def kind_of(data: str) -> str:
     )
 
 
-def _images(train: datasets.Part, test: datasets.Part | None) -> Table:
+def _images(train: tuple[Array, Array], test: tuple[Array, Array] | None) -> Table:
     labels = [train[1]] if test is None else [train[1], test[1]]
     # Numbered classes: 0 up to the largest label, whichever of them occur.
     count = 1 + max((int(part.max()) for part in labels if part.size), default=0)
@@ -116,7 +116,7 @@ class Model:
     target_scale: Array | None = None
 
     def to_extra(self) -> dict[str, Any]:
-        """Return what `mlpfast.io.save` is to keep, None and () left out."""
+        """Return what `mlpfast.files.save` is to keep, None and () left out."""
         extra: dict[str, Any] = {}
         for name, value in vars(self).items():
             if isinstance(value, np.ndarray):

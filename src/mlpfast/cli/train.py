@@ -12,19 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from mlpfast import io
+from mlpfast import files
 from mlpfast.backends.base import Array
 from mlpfast.cli import source
 from mlpfast.cli.errors import UsageError
 from mlpfast.cli.job import Job, compare, train
 from mlpfast.cli.report import introduction, report
 from mlpfast.cli.source import Model
-from mlpfast.history import History
+from mlpfast.datasets.tables import Table
 from mlpfast.model import MLP
 from mlpfast.plotting import plot_history, require_matplotlib
 from mlpfast.spec import OPTIMIZERS, PARAMETRIC_LOSSES, REQUIRED_OUTPUT, Optimizer, split_loss
-from mlpfast.tables import Table
 from mlpfast.training import TrainingDiverged
+from mlpfast.training.history import History
 
 #: Updates that make a fair number of epochs by default, and the limits to that number.
 _UPDATES, _FEWEST, _MOST = 2000, 10, 500
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         with suppress(KeyboardInterrupt, TrainingDiverged):  # the result stands without it
             result["reference"] = compare(twin, twin_rng, job, seconds, in_full=kind == "digits")
     if args.save:
-        io.save(net, args.save, extra=model.to_extra())
+        files.save(net, args.save, extra=model.to_extra())
         result["saved"] = args.save
     if args.plot:
         _plot(args.plot, history)
@@ -110,7 +110,7 @@ def _check_outputs(args: argparse.Namespace) -> None:
             f"--loss-parameter is for {' and '.join(PARAMETRIC_LOSSES)}, got --loss {args.loss}"
         )
     if args.save:
-        io.check_path(args.save)
+        files.check_path(args.save)
     if args.plot:
         require_matplotlib()
     for option in ("save", "plot"):

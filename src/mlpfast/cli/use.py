@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from mlpfast import config, io
+from mlpfast import config, files
 from mlpfast.backends.base import Array
 from mlpfast.cli import source
 from mlpfast.cli.source import Model
@@ -19,8 +19,9 @@ from mlpfast.model import MLP
 
 
 def _load(args: argparse.Namespace) -> tuple[MLP, Model, dict[str, Any]]:
-    net, extra = io.load_with_extra(args.model, backend=args.backend)
-    return net, Model.from_extra(net, extra, args.model), extra
+    saved = files.read(args.model)
+    net = MLP.from_spec(saved.spec, saved.params, backend=args.backend)
+    return net, Model.from_extra(net, saved.extra, args.model), saved.extra
 
 
 def predict(args: argparse.Namespace) -> int:

@@ -7,11 +7,11 @@ import time
 from typing import TYPE_CHECKING
 
 from mlpfast.backends.base import Array
-from mlpfast.callbacks import Callback
+from mlpfast.training.callbacks import Callback
 
 if TYPE_CHECKING:
-    from mlpfast.history import History
     from mlpfast.model import MLP
+    from mlpfast.training.history import History
 
 _LINES = 10
 #: A line is also due when the last one is this long ago.

@@ -61,12 +61,12 @@ class CompiledStack(Stack):
         rule = optimizers.get(optimizer)
         if self._chain is not None:
             self._spec(self._chain, chosen)  # complains while nothing is changed
-        trainer = self._net._trainer if self._net is not None else None
+        trainer = self._net.trainer if self._net is not None else None
         moments = trainer.state() if trainer is not None and rule is self.optimizer else None
         self.optimizer, self.loss, self._metrics = rule, chosen, wanted
         self._make_for_loss()
         if moments is not None and self._net is not None:
-            self._net._trainer_for(rule.rule()).load_state(moments)
+            self._net.trainer_for(rule.rule()).load_state(moments)
 
     @property
     def compiled(self) -> bool:

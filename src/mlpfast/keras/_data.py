@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mlpfast.arrays import as_array
 from mlpfast.backends.base import Array
 from mlpfast.keras._chain import Chain
 from mlpfast.keras._unsupported import refuse
 from mlpfast.keras.losses import Loss
 from mlpfast.spec import check_real
-from mlpfast.validation import as_array
 
 
 class Batch(NamedTuple):

@@ -1,7 +1,8 @@
 """Files of models and weights: what is in them, as numbers and JSON alone.
 
 A .keras file is a ZIP archive with two JSON texts and an HDF5 file; .weights.h5 is that HDF5 file
-on its own. A .safetensors or .npz file is one of `mlpfast.io` with the layers in its extra facts.
+on its own. A .safetensors or .npz file is one of `mlpfast.files` with the layers in its extra
+facts.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mlpfast import io as native
+from mlpfast import files
 from mlpfast._version import __version__
 from mlpfast.backends.base import Array
 from mlpfast.keras import _hdf5
@@ -31,7 +32,7 @@ _KEY = "keras"
 _KERAS_VERSION = "3.5.0"
 #: The least that a number takes in a file: half precision. So many parameters always find room.
 _LEAST_BYTES, _FREE = 2, 1 << 20
-_SUFFIXES = (".keras", *native.SUFFIXES)
+_SUFFIXES = (".keras", *files.SUFFIXES)
 
 
 class Saved(NamedTuple):
@@ -80,7 +81,7 @@ def write_model(
     check_suffix(path)
     _check_free(path, overwrite)
     if path.suffix != ".keras":
-        native.save(net, path, extra={_KEY: config})
+        files.save(net, path, extra={_KEY: config})
         return
     meta = {
         "keras_version": _KERAS_VERSION,
@@ -92,7 +93,7 @@ def write_model(
         archive.writestr(_METADATA, json.dumps(meta))
         archive.writestr(_CONFIG, json.dumps(config))
         archive.writestr(_WEIGHTS, _hdf5.write(config["config"]["name"], layers))
-    native.replace_file(path, content.getvalue())
+    files.replace_file(path, content.getvalue())
 
 
 def read_model(path: Path) -> Saved:
@@ -109,20 +110,22 @@ def read_model(path: Path) -> Saved:
     check_suffix(path)
     if path.suffix == ".keras":
         return Saved(*_unzip(name, path))
-    net, extra = native.load_with_extra(path)
-    if not isinstance(extra.get(_KEY), dict):
+    saved = files.read(path)
+    if not isinstance(saved.extra.get(_KEY), dict):
         raise ValueError(
             f"{name}: a net of mlpfast, not a model of mlpfast.keras: MLP.load reads it"
         )
-    pairs = net.spec.unflatten(net.params)
-    return Saved(extra[_KEY], [array for pair in pairs for array in pair if array is not None])
+    pairs = saved.spec.unflatten(saved.params)
+    return Saved(
+        saved.extra[_KEY], [array for pair in pairs for array in pair if array is not None]
+    )
 
 
 def write_weights(path: Path, overwrite: bool, name: str, layers: Sequence[Layer]) -> None:
     """Write the weights of a model to a .weights.h5 file, whole or not at all."""
     check_weights_suffix(path)
     _check_free(path, overwrite)
-    native.replace_file(path, _hdf5.write(name, layers))
+    files.replace_file(path, _hdf5.write(name, layers))
 
 
 def read_weights(path: Path, layers: Sequence[Layer]) -> list[Array]:

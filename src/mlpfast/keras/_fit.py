@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mlpfast import callbacks as engine_callbacks
 from mlpfast.keras._callback import Callback, Trainee
 from mlpfast.keras._progress import EpochLines
 from mlpfast.keras.callbacks import History, TerminateOnNaN
 from mlpfast.keras.metrics import Metric
-from mlpfast.progress import ProgressBar, progress_of
 from mlpfast.spec import check_choice
 from mlpfast.training import TrainingDiverged
+from mlpfast.training import callbacks as engine_callbacks
+from mlpfast.training.progress import ProgressBar, progress_of
 
 if TYPE_CHECKING:
-    from mlpfast import history as engine_history
     from mlpfast.model import MLP
+    from mlpfast.training import history as engine_history
 
 
 class Bridge(engine_callbacks.Callback):

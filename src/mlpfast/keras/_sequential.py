@@ -154,7 +154,7 @@ class Sequential(CompiledStack):
         if rate is not None and not watchers:
             rule = replace(rule, learning_rate=rate)
         self.history = bridge.history
-        net._rng = generator()  # of the time, which `set_random_seed` may have changed
+        net.generator = generator()  # of the time, which `set_random_seed` may have changed
         try:
             history = net.fit(
                 data.x,

@@ -216,7 +216,7 @@ class Stack:
                 f"layer {chain.dense[-1].name!r} behind model {inner.name!r}",
                 "only layers without weights can follow a model within a model",
             )
-        twin = net._twin(self._spec(chain, None))
+        twin = net.view(self._spec(chain, None))
         self._chain = chain
         self._take(twin)
 
@@ -229,7 +229,7 @@ class Stack:
     def _make_for_loss(self) -> None:
         """Make the net, if there is one, fit the loss; the weights stay where they are."""
         if self._net is not None and self._chain is not None:
-            self._take(self._net._twin(self._spec(self._chain, self.loss)))
+            self._take(self._net.view(self._spec(self._chain, self.loss)))
             self._for_loss = True
 
     def _spec(self, chain: Chain, loss: losses.Loss | None) -> NetSpec:
@@ -269,7 +269,7 @@ class Stack:
         """Return the net, built for the shape of x if need be."""
         if self._inner is not None and self._net is not None:
             net, _ = self._inner._built()
-            if net._params is not self._net._params:  # it was built anew
+            if net.params is not self._net.params:  # it was built anew
                 self._rebuild()
         if self._net is None:
             shape = self._given_shape()
@@ -298,7 +298,7 @@ class Stack:
         if net.spec.activations == chain.activations:
             return net
         if self._answering is None:
-            self._answering = net._twin(self._spec(chain, None))
+            self._answering = net.view(self._spec(chain, None))
         return self._answering
 
     # ------------------------------------------------------------------ weights
@@ -350,7 +350,7 @@ class Stack:
         return (2, copies * self.count_params())
 
     def _count_steps(self) -> int:
-        trainer = None if self._net is None else self._net._trainer
+        trainer = None if self._net is None else self._net.trainer
         return 0 if trainer is None else trainer.steps
 
     def summary(

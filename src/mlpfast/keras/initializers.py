@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from mlpfast.arrays import as_array, check_finite
 from mlpfast.backends.base import Array
 from mlpfast.keras._names import snake_case
 from mlpfast.keras._random import generator
 from mlpfast.keras._unsupported import lookup, refuse
 from mlpfast.spec import check_choice, check_real
-from mlpfast.validation import as_array, check_finite
 
 # Standard deviation of a standard normal that is cut off at 2.
 _TRUNCATED_DEVIATION = 0.87962566103423978

@@ -12,7 +12,7 @@ from mlpfast.keras.losses import Loss
 class Metric:
     """Base of the metrics, which say what `Sequential.compile` is to report."""
 
-    #: What `mlpfast.history.METRICS` calls it, and Keras.
+    #: What `mlpfast.training.history.METRICS` calls it, and Keras.
     engine_name: str
     keras_name: str
     #: Whether larger is better.

@@ -2,7 +2,7 @@
 
 A .keras file, or one of weights that ends in .weights.h5, can be exchanged with Keras. Nothing but
 numbers and the names of known layers is taken from it: no code, no links to other files, no objects
-of other modules. A .safetensors or .npz file is one of `mlpfast.io` with the layers in its extra
+of other modules. A .safetensors or .npz file is one of `mlpfast.files` with the layers in its extra
 facts. The optimizer's moments are not kept.
 """
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from mlpfast.arrays import check_finite, check_x, check_y
 from mlpfast.backends.base import Array
+from mlpfast.model import MLP, check_net
 from mlpfast.plotting.axes import DIVERGING, NEGATIVE, POSITIVE, axes_for
 from mlpfast.spec import check_int, check_real
-from mlpfast.validation import check_finite, check_net, check_x, check_y
-
-if TYPE_CHECKING:
-    from mlpfast.model import MLP
 
 #: How far beyond the rows the picture reaches, as a share of their range.
 _MARGIN = 0.25

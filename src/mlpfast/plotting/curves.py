@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from mlpfast.model import MLP, check_net
 from mlpfast.plotting.axes import axes_for
-from mlpfast.validation import check_net
-
-if TYPE_CHECKING:
-    from mlpfast.history import History
-    from mlpfast.model import MLP
+from mlpfast.training.history import History
 
 _LABELS = {
     "loss": "loss",

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from mlpfast.arrays import as_array, check_finite
 from mlpfast.backends.base import Array
+from mlpfast.model import MLP, check_net
 from mlpfast.plotting.axes import DIVERGING, axes_for
 from mlpfast.plotting.boundary import classes_of
 from mlpfast.spec import check_int
-from mlpfast.validation import as_array, check_finite, check_net
-
-if TYPE_CHECKING:
-    from mlpfast.model import MLP
 
 #: Larger matrices are drawn without a number in each field.
 _MOST_NUMBERED = 20

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from mlpfast.arrays import as_array, check_finite
 from mlpfast.backends.base import Array
+from mlpfast.model import MLP, check_net
 from mlpfast.plotting.axes import NEGATIVE, POSITIVE, axes_for
 from mlpfast.spec import check_int
-from mlpfast.validation import as_array, check_finite, check_net
-
-if TYPE_CHECKING:
-    from mlpfast.model import MLP
 
 #: With more weights than this they are drawn without their numbers.
 _MOST_NUMBERED = 30

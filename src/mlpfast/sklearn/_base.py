@@ -11,12 +11,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from mlpfast.backends.base import Array
+from mlpfast.backends.threads import limited_to
 from mlpfast.sklearn import _lbfgs, _stochastic
 from mlpfast.sklearn._parameters import COMMON, OWN, bound_factors, engine_name, engine_names
 from mlpfast.sklearn._rows import Problem, Rows
 from mlpfast.sklearn._weights import Weights
 from mlpfast.spec import Loss, NetSpec, check_int
-from mlpfast.threads import limited_to
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
 
@@ -277,7 +277,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         return weights
 
     def _same_backend(self, weights: Weights) -> bool:
-        return weights.net._backend_name == self.backend
+        return weights.net.requested_backend == self.backend
 
     def _show_arrays(self) -> None:
         """Take the arrays in `coefs_` and `intercepts_` for the weights."""

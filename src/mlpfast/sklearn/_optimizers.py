@@ -49,7 +49,7 @@ class StochasticOptimizer:
         """Return the trainer of `net`, with the moments that there are."""
         if self._trainer is None or self._net is not net:
             state = self._state()
-            self._trainer = net._backend.trainer(net.spec, net.params, self.rule)
+            self._trainer = net.engine.trainer(net.spec, net.params, self.rule)
             if state is not None:
                 self._trainer.load_state(state)
             self._net, self._spec, self._kept = net, net.spec, None

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
+from mlpfast.backends.threads import MAX_THREADS
 from mlpfast.spec import ACTIVATIONS, FORWARD_ONLY, check_choice
-from mlpfast.threads import MAX_THREADS
 
 #: scikit-learn's names of activations that have another name in the engine.
 ENGINE_NAMES = {"logistic": "sigmoid"}

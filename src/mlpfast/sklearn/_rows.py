@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlpfast.backends.base import TOTALS, Array, Data, Gradient, Report, Trainer
+from mlpfast.arrays import check_x
+from mlpfast.backends.base import TOTALS, Array, Data, Epochs, Gradient, Report, RunOptions, Trainer
 from mlpfast.model import MLP
 from mlpfast.spec import NetSpec
-from mlpfast.validation import check_x
 
 _LOSS, _WEIGHT = TOTALS.index("loss"), TOTALS.index("weight")
 
@@ -102,26 +102,19 @@ class Rows:
         for part, x in dense_pieces(self.x, order, step):
             yield Data(x, self.y[part], None if self.weight is None else self.weight[part])
 
-    def train(
-        self, trainer: Trainer, order: Array | None, rates: Array, batch_size: int, **modes: Any
-    ) -> Report:
-        """Run one epoch, in the given order of rows; see `Trainer.run`.
-
-        `rates` is (1,), or (1, steps) with one for each batch.
-        """
-        modes |= {"l2_per_row": True, "want_penalty": True, "heed_nonfinite": False}
+    def train(self, trainer: Trainer, epochs: Epochs, options: RunOptions) -> Report:
+        """Run one epoch; see `Trainer.run`."""
         if not self.sparse:
-            orders = None if order is None else order[None]
-            data = Data(self.x, self.y, self.weight)
-            return trainer.run(data, orders, rates, batch_size, **modes)
+            return trainer.run(Data(self.x, self.y, self.weight), epochs, options)
+        rates, keys = epochs.learning_rates, epochs.dropout_keys
+        order = None if epochs.orders is None else epochs.orders[0]
         sums = np.zeros((1, len(TOTALS)))
-        keys: Array | None = modes.pop("dropout_keys", None)
-        for number, data in enumerate(self._pieces(order, batch_size)):
-            if keys is not None:  # each piece begins with batch 0, and must drop something else
-                modes["dropout_keys"] = keys ^ np.uint64(number << 32)
-            steps = -(-len(data) // batch_size)
+        for number, data in enumerate(self._pieces(order, options.batch_size)):
+            steps = -(-len(data) // options.batch_size)
             part, rates = (rates, rates) if rates.ndim == 1 else np.split(rates, [steps], axis=1)
-            report = trainer.run(data, None, part, batch_size, **modes)
+            # Each piece begins with batch 0, and must drop something else.
+            own_keys = None if keys is None else keys ^ np.uint64(number << 32)
+            report = trainer.run(data, Epochs(part, None, own_keys), options)
             sums += report.totals.sum(axis=0)
             if report.status != "ok":
                 return Report(sums, report.status)
@@ -130,7 +123,7 @@ class Rows:
     def loss(self, net: MLP) -> float:
         """Return the mean loss."""
         pieces = self._pieces() if self.sparse else [Data(self.x, self.y, self.weight)]
-        totals = [net._backend.evaluate(net.spec, net.params, data) for data in pieces]
+        totals = [net.engine.evaluate(net.spec, net.params, data) for data in pieces]
         sums = np.sum(totals, axis=0)
         return float(sums[_LOSS] / sums[_WEIGHT])
 
@@ -139,10 +132,10 @@ class Rows:
         if self.sparse:
             return partial(self._gradient_by_pieces, net)
         data = Data(self.x, self.y, self.weight)
-        return net._backend.gradient_of(net.spec, net.params, data)
+        return net.engine.gradient_of(net.spec, net.params, data)
 
     def _gradient_by_pieces(self, net: MLP, grad: Array) -> float:
-        backend, spec, params = net._backend, net.spec, net.params
+        backend, spec, params = net.engine, net.spec, net.params
         loss, part_grad, total = 0.0, np.empty_like(grad), self.weight_sum
         grad[...] = 0
         for data in self._pieces():

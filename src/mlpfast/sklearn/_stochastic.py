@@ -15,7 +15,7 @@ from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
-from mlpfast.backends.base import TOTALS, Array
+from mlpfast.backends.base import TOTALS, Array, Epochs, RunOptions
 from mlpfast.sklearn._optimizers import AdamOptimizer, SGDOptimizer, StochasticOptimizer
 from mlpfast.sklearn._rows import Problem, Rows
 from mlpfast.sklearn._warnings import warn
@@ -44,11 +44,11 @@ def fit(
         raise ValueError("partial_fit does not support early_stopping=True")
     if early_stopping and held_out is None:
         problem, held_out = hold_out(estimator, problem)
-    epochs = _Epochs(estimator, weights, problem, held_out)
     with interruptible() as stop:
+        epochs = _Epochs(estimator, weights, problem, held_out, stop)
         try:
             epochs.watchers.begin()
-            epochs.train(stop, incremental)
+            epochs.train(incremental)
         finally:
             epochs.watchers.end()
     if early_stopping:
@@ -97,7 +97,12 @@ class _Epochs:
     """The loop over the epochs of a fit."""
 
     def __init__(
-        self, estimator: BaseMLP, weights: Weights, problem: Problem, held_out: Problem | None
+        self,
+        estimator: BaseMLP,
+        weights: Weights,
+        problem: Problem,
+        held_out: Problem | None,
+        stop: Array,
     ) -> None:
         spec = weights.net.spec
         self.estimator, self.weights, self.held_out = estimator, weights, held_out
@@ -105,6 +110,14 @@ class _Epochs:
         self.rows = Rows(spec, problem.x, y, problem.training_weight)
         self.wanted = None if held_out is None else estimator._engine_targets(held_out.y)
         self.batch_size = batch_size_of(estimator, self.rows.n)
+        self.options = RunOptions(
+            self.batch_size,
+            (float(estimator.alpha),) * spec.n_layers,
+            stop,
+            want_penalty=True,
+            l2_per_row=True,
+            check_finite=False,
+        )
         self.optimizer = estimator._optimizer
         self.trainer = self.optimizer.trainer_of(weights.net)
         self.next_order = row_orders(estimator, self.rows.n, self.batch_size)
@@ -122,12 +135,12 @@ class _Epochs:
             estimator.validation_scores_ = [math.nan] * len(estimator.loss_curve_)
             estimator.best_validation_score_ = -np.inf
 
-    def train(self, stop: Array, incremental: bool) -> None:
+    def train(self, incremental: bool) -> None:
         """Go through the epochs until one of the reasons to stop."""
         e: Any = self.estimator
         e.n_iter_ = 0
         for _ in range(e.max_iter):
-            if not self.epoch(stop):
+            if not self.epoch():
                 break
             self.judge()
             self.optimizer.iteration_ends(e.t_)
@@ -144,12 +157,12 @@ class _Epochs:
                     "reached and the optimization hasn't converged yet.",
                     ConvergenceWarning,
                 )
-            if stop[0]:
+            if self.options.stop[0]:
                 break
-        if stop[0]:
+        if self.options.stop[0]:
             warn("Training interrupted by user.")
 
-    def epoch(self, stop: Array) -> bool:
+    def epoch(self) -> bool:
         """Run an epoch and take in its loss; return False if it was interrupted."""
         e: Any = self.estimator
         order = self.next_order()
@@ -160,13 +173,8 @@ class _Epochs:
             keys = np.frombuffer(e._random_state.bytes(8), "<u8").astype(np.uint64)
         steps = -(-self.rows.n // self.batch_size)
         rates = self.optimizer.rates_of_epoch(self.trainer, steps)
-        report = self.rows.train(
-            *(self.trainer, order, rates, self.batch_size),
-            l2=(float(e.alpha),) * self.weights.net.spec.n_layers,
-            want_metrics=False,
-            stop=stop,
-            dropout_keys=keys,
-        )
+        epochs = Epochs(rates, None if order is None else order[None], keys)
+        report = self.rows.train(self.trainer, epochs, self.options)
         if report.status == "interrupted":
             return False
         totals, n = report.totals[0], self.rows.n

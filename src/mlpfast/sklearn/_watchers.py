@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mlpfast.callbacks import Callback, as_callback, asks_to_stop
-from mlpfast.history import History
 from mlpfast.model import MLP
-from mlpfast.progress import progress_of
+from mlpfast.training.callbacks import Callback, as_callback, asks_to_stop
+from mlpfast.training.history import History
+from mlpfast.training.progress import progress_of
 
 if TYPE_CHECKING:
     from mlpfast.sklearn._base import BaseMLP

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from mlpfast.arrays import check_x
 from mlpfast.backends.base import Array
 from mlpfast.model import MLP
 from mlpfast.sklearn._rows import check_range, dense_pieces, is_sparse
 from mlpfast.spec import NetSpec
-from mlpfast.validation import check_x
 
 # Numbers that are converted for a quick answer.
 _FEW = 4096
@@ -36,7 +36,7 @@ class Weights:
     def __init__(self, net: MLP) -> None:
         self.net = net
         self.coefs, self.intercepts = tuple(net.weights), tuple(net.biases)
-        self._fast_predict = net._fast_predict
+        self._fast_predict = net.fast_predict
 
     @classmethod
     def from_arrays(
@@ -88,7 +88,7 @@ class Weights:
         net = self.net
         if not narrow and np.result_type(x.dtype, net.params.dtype) != net.params.dtype:
             spec = replace(net.spec, dtype="float64")
-            net = MLP.from_spec(spec, np.zeros(spec.n_params), backend=net._backend_name)
+            net = MLP.from_spec(spec, np.zeros(spec.n_params), backend=net.requested_backend)
             net.params[...] = self.net.params
         check_range(x, net.spec.dtype)
         if is_sparse(x):
@@ -100,5 +100,5 @@ def _outputs(net: MLP, x: Array) -> Array:
     x = check_x(net.spec, x)
     out = np.empty((x.shape[0], net.spec.n_out), net.params.dtype)
     if len(out):
-        net._backend.forward(net.spec, net.params, x, 1.0, out)
+        net.engine.forward(net.spec, net.params, x, 1.0, out)
     return out

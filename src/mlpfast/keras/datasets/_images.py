@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from mlpfast.backends.base import Array
-from mlpfast.tables import read_npz
+from mlpfast.files import read_npz
 
 Part: TypeAlias = tuple[Array, Array]
 

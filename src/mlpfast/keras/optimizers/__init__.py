@@ -8,8 +8,8 @@ from mlpfast import spec
 from mlpfast.keras._unsupported import check_none, lookup, refuse, there_are
 from mlpfast.keras.optimizers import schedules
 from mlpfast.keras.optimizers.schedules import InverseTimeDecay, LearningRateSchedule
-from mlpfast.schedules import PerStep
 from mlpfast.spec import check_real
+from mlpfast.spec.schedules import PerStep
 
 #: What to do without what there is not.
 _INSTEAD = {

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from mlpfast.backends.base import Array
+from mlpfast.files.npz import read_npz
 from mlpfast.spec import check_choice
 
 TASKS = ("auto", "classification", "regression")
@@ -33,21 +32,6 @@ _NPZ_PAIRS = (
     ("data", "labels"),
     ("features", "target"),
     ("features", "labels"),
-)
-
-#: What zipfile and NumPy raise on damaged files; OSError among them, for an offset out of range.
-_NPZ_ERRORS = (
-    OSError,
-    ValueError,
-    EOFError,
-    KeyError,
-    NotImplementedError,
-    RuntimeError,
-    SyntaxError,
-    MemoryError,
-    TypeError,
-    zipfile.BadZipFile,
-    zlib.error,
 )
 
 
@@ -418,20 +402,6 @@ def load_npz(
     both = np.concatenate([targets, y_test])
     y, class_names = classes_or_numbers(both, task, where=f"{name}: {y_name}")
     return Table(X, y[: len(X)], class_names, test=(X_test, y[len(X) :]))
-
-
-def read_npz(path: str | os.PathLike[str]) -> dict[str, Array]:
-    """Return every array of an NPZ file; one ValueError naming the file if it is damaged."""
-    name = os.fspath(path)
-    with Path(path).open("rb") as file:
-        if not zipfile.is_zipfile(file):
-            raise ValueError(f"{name}: not an NPZ file, or truncated")
-        file.seek(0)
-        try:
-            with np.load(file, allow_pickle=False) as stored:
-                return {key: stored[key] for key in stored.files}
-        except _NPZ_ERRORS as error:
-            raise ValueError(f"{name}: damaged or foreign NPZ file: {error}") from None
 
 
 def _list(arrays: dict[str, Array]) -> str:

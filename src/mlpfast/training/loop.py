@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from mlpfast.backends.base import Array, Data, Report, Trainer
+from mlpfast.arrays import not_finite
+from mlpfast.backends.base import Data, Epochs, Report, RunOptions
 from mlpfast.backends.numpy import l2_term
-from mlpfast.callbacks import Callback, as_callback, asks_to_stop
-from mlpfast.history import History, summarize
-from mlpfast.progress import progress_of
+from mlpfast.net import Net
 from mlpfast.spec import Optimizer, check_choice, check_int, check_l2
-from mlpfast.validation import not_finite
-
-if TYPE_CHECKING:
-    from mlpfast.model import MLP
+from mlpfast.training.callbacks import Callback, as_callback, asks_to_stop
+from mlpfast.training.epochs import draw, learning_rates
+from mlpfast.training.history import History, check_monitor, summarize
+from mlpfast.training.interrupt import interruptible
+from mlpfast.training.progress import progress_of
 
 # Nets up to this size may train many epochs in one call of a backend, which then keeps a copy of
 # the state to fall back to. Larger ones do where no copy is needed, and the epochs are short: row
@@ -31,47 +26,13 @@ _ORDER_ENTRIES = 1 << 17
 # and does not ask the system for memory.
 _EPOCHS_A_CALL = 1 << 11
 
-# The functions of `signal` look enumerations up around those of the C module, which takes a good
-# part of a short fit.
-try:
-    from _signal import getsignal as _getsignal  # type: ignore[import-not-found]
-    from _signal import signal as _set_signal
-except ImportError:  # another Python than CPython
-    _getsignal, _set_signal = signal.getsignal, signal.signal
-_SIGINT = int(signal.SIGINT)
-
 
 class TrainingDiverged(ArithmeticError):
     """The loss or a weight became NaN or infinite; the net keeps its last good weights."""
 
 
-class interruptible:  # noqa: N801 (a context manager, used like a function)
-    """Let Ctrl-C set a flag, which backends look at between batches, instead of raising anywhere.
-
-    Only in the main thread, and only where the handler is Python's own: a program that handles
-    SIGINT itself keeps its handler. Entering gives the flag, a (1,) uint8 array.
-    """
-
-    def __enter__(self) -> Array:
-        self._stop = np.zeros(1, np.uint8)
-        self._ours = (
-            threading.current_thread() is threading.main_thread()
-            and _getsignal(_SIGINT) is signal.default_int_handler
-        )
-        if self._ours:
-            _set_signal(_SIGINT, self._on_interrupt)
-        return self._stop
-
-    def _on_interrupt(self, _number: int, _frame: FrameType | None) -> None:
-        self._stop[0] = 1
-
-    def __exit__(self, *_error: object) -> None:
-        if self._ours:
-            _set_signal(_SIGINT, signal.default_int_handler)
-
-
 def fit(
-    net: MLP,
+    net: Net,
     data: Data,
     optimizer: Optimizer,
     *,
@@ -100,16 +61,16 @@ def fit(
     watchers += progress_of(verbose, epochs)
     rate = optimizer.learning_rate
     observe = getattr(rate, "observe", None)
-    _check_monitor(getattr(rate, "monitor", None), metrics, validation)
+    check_monitor(getattr(rate, "monitor", None), metrics, validation is not None)
     for watcher in watchers:
         if watcher.adds_figures:
             break
-        _check_monitor(watcher.monitors, metrics, validation)
+        check_monitor(watcher.monitors, metrics, validation is not None)
     if hasattr(rate, "reset"):
         rate.reset()
 
     history = History()
-    trainer = net._trainer_for(optimizer)
+    trainer = net.trainer_for(optimizer)
     n = len(data)
     shuffled = shuffle and batch_size < n  # the order within one batch only changes the rounding
     one_by_one = bool(watchers or validation is not None or observe)
@@ -122,6 +83,9 @@ def fit(
         block = min(block, max(1, _ORDER_ENTRIES * batch_size // n))
 
     with interruptible() as stop:
+        options = RunOptions(
+            batch_size, factors, stop, want_metrics=bool(metrics), want_penalty=shown
+        )
         begun: list[Callback] = []
         try:
             for watcher in watchers:
@@ -130,18 +94,9 @@ def fit(
             while history.n_epochs < epochs and history.stop_reason == "finished" and not stop[0]:
                 first = history.n_epochs
                 count = min(block, epochs - first)
-                orders, keys = _draw(net, count, n if shuffled else 0)
-                report = trainer.run(
-                    data,
-                    orders,
-                    _rates(optimizer, first, count, trainer, -(-n // batch_size)),
-                    batch_size,
-                    l2=factors,
-                    want_metrics=bool(metrics),
-                    stop=stop,
-                    want_penalty=shown,
-                    dropout_keys=keys,
-                )
+                orders, keys = draw(net, count, n if shuffled else 0)
+                rates = learning_rates(optimizer, first, count, trainer, -(-n // batch_size))
+                report = trainer.run(data, Epochs(rates, orders, keys), options)
                 _take_in(net, data, history, report, metrics, on_nonfinite)
                 if not one_by_one or report.status != "ok":
                     continue
@@ -159,53 +114,8 @@ def fit(
     return history
 
 
-def _check_monitor(name: str | None, metrics: Sequence[str], validation: Data | None) -> None:
-    """Raise if the history will have no such column."""
-    if name is None:
-        return
-    figures = ["loss", *metrics]
-    if name.startswith("val_") and validation is None:
-        raise ValueError(f"monitor={name!r} needs validation_data")
-    check_choice("monitor", name, [*figures, *("val_" + f for f in figures if validation)])
-
-
-def _rates(optimizer: Optimizer, first: int, count: int, trainer: Trainer, steps: int) -> Array:
-    """Return the learning rates of some epochs, of `steps` steps each, that a trainer has next."""
-    if not callable(optimizer.learning_rate):
-        rate = float(optimizer.learning_rate)
-        return np.array([rate]) if count == 1 else np.full(count, rate)  # np.full takes 1 us more
-    if optimizer.per_step:
-        made = trainer.steps
-        rates = [optimizer.learning_rate_at(made + i) for i in range(count * steps)]
-        return np.array(rates).reshape(count, steps)
-    return np.array([optimizer.learning_rate_at(first + i) for i in range(count)])
-
-
-def _draw(net: MLP, epochs: int, n: int) -> tuple[Array | None, Array | None]:
-    """Return row orders of n rows, if any, and keys for dropout, if there is any."""
-    rng: Any = net._rng
-    if not net.spec.dropout:
-        return (_orders(rng, epochs, n) if n else None), None
-    if not n:
-        return None, _keys(rng, epochs)
-    # In turns, so that it does not matter how many epochs are drawn at once.
-    pairs = [(_orders(rng, 1, n), _keys(rng, 1)) for _ in range(epochs)]
-    orders, keys = zip(*pairs, strict=True)
-    return np.concatenate(orders), np.concatenate(keys)
-
-
-def _keys(rng: Any, epochs: int) -> Array:
-    return np.frombuffer(rng.bytes(8 * epochs), "<u8").astype(np.uint64)
-
-
-def _orders(rng: Any, epochs: int, n: int) -> Array:
-    if epochs == 1:
-        return np.asarray(rng.permutation(n)[None], np.int64)
-    return np.stack([rng.permutation(n) for _ in range(epochs)]).astype(np.int64, copy=False)
-
-
 def _take_in(
-    net: MLP, data: Data, history: History, report: Report, metrics: Sequence[str], on_bad: str
+    net: Net, data: Data, history: History, report: Report, metrics: Sequence[str], on_bad: str
 ) -> None:
     """Enter a backend's report into the history, or raise what it calls for."""
     if len(report.totals):
@@ -227,7 +137,7 @@ def _take_in(
 
 
 def _logs(
-    net: MLP,
+    net: Net,
     history: History,
     validation: Data | None,
     metrics: Sequence[str],
@@ -235,7 +145,7 @@ def _logs(
 ) -> dict[str, float]:
     """Return the figures of the last epoch, those on the validation data among them."""
     if validation is not None:
-        totals = net._backend.evaluate(net.spec, net.params, validation)
+        totals = net.engine.evaluate(net.spec, net.params, validation)
         columns = summarize(net.spec, totals[None], metrics)
         if l2:
             columns["loss"][0] += l2_term(net.spec, net.params, l2)

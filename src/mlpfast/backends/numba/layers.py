@@ -17,8 +17,8 @@ import numpy as np
 from numba import carray, types
 from numba.extending import intrinsic
 
-from mlpfast.backends._numba_jit import jit, leaf
-from mlpfast.backends._numba_vectors import (
+from mlpfast.backends.numba.jit import jit, leaf
+from mlpfast.backends.numba.vectors import (
     MANY_REGISTERS,
     absolute,
     atomic_add,
@@ -99,6 +99,7 @@ def span(a, first, count):
 
 @jit
 def copy(row, out):
+    """Copy a row."""
     for j in range(len(out)):
         out[j] = row[j]
 
@@ -258,6 +259,7 @@ def _exp_parts(x):
 
 @jit
 def exp(x):
+    """E to the x."""
     p, s, t = _exp_parts(x)
     return (s * p + s) * t
 

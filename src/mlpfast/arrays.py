@@ -7,18 +7,10 @@ from typing import Any
 import numpy as np
 
 from mlpfast.backends.base import Array, Data
-from mlpfast.spec import NetSpec, check_real
+from mlpfast.spec import LOSS_RECORDS, NetSpec, check_real
 
 _CHUNK_ROWS = 65536
 _SHORT = 4096
-
-
-def check_net(value: object) -> None:
-    """Raise a TypeError unless `value` is an MLP."""
-    from mlpfast.model import MLP
-
-    if not isinstance(value, MLP):
-        raise TypeError(f"net must be a mlpfast.MLP, got {type(value).__name__}")
 
 
 def as_array(name: str, value: Any) -> Array:
@@ -83,6 +75,20 @@ def not_finite(name: str, value: Array, row: int) -> ValueError:
     return ValueError(f"{name} must be finite, got {entries[column]} in {where}")
 
 
+def check_out(name: str, out: Any, shape: tuple[int, ...], dtype: Any) -> None:
+    """Raise unless `out` is a writable C-contiguous array of that shape and dtype."""
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array, got {type(out).__name__}")
+    if out.shape != shape or out.dtype != dtype:
+        raise ValueError(
+            f"{name} must have shape {shape} and dtype {np.dtype(dtype)}, "
+            f"got {out.shape} and {out.dtype}"
+        )
+    flags = out.flags
+    if not (flags.c_contiguous and flags.writeable and flags.aligned):
+        raise ValueError(f"{name} must be C-contiguous, aligned and writable")
+
+
 def check_x(spec: NetSpec, value: Any, *, name: str = "X") -> Array:
     """Return the rows of `value` (n, n_in) as float32, float64 or uint8, each row contiguous."""
     x = as_array(name, value)
@@ -134,14 +140,8 @@ def _check_labels(spec: NetSpec, y: Array, name: str) -> Array:
 
 
 def _check_target_range(spec: NetSpec, y: Array, name: str) -> None:
-    low, high = {
-        "binary_crossentropy": (0.0, 1.0),
-        "categorical_crossentropy": (0.0, np.inf),
-        "poisson": (0.0, np.inf),
-        "binary_log_loss": (0.0, 1.0),
-        "log_loss": (0.0, np.inf),
-        "poisson_deviance": (0.0, np.inf),
-    }.get(spec.loss, (-np.inf, np.inf))
+    record = LOSS_RECORDS[spec.loss]
+    low, high = record.low, record.high
     if low == -np.inf or not y.size:
         return
     for extreme in (y.min(), y.max()):

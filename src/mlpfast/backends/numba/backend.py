@@ -11,22 +11,24 @@ from typing import Any
 import numba
 import numpy as np
 
-from mlpfast.backends import _dropout
-from mlpfast.backends import _numba_kernels as k
-from mlpfast.backends._numba_jit import provide
-from mlpfast.backends._numba_layers import DEPTH, PACK, TILE, X_KINDS
-from mlpfast.backends._numba_vectors import VECTOR_BYTES
+from mlpfast.backends import dropout
 from mlpfast.backends.base import (
     Array,
     Data,
+    Epochs,
     FastGradient,
     FastPredict,
     Gradient,
     Report,
+    RunOptions,
     no_fast_gradient,
 )
+from mlpfast.backends.numba import calls as k
+from mlpfast.backends.numba.jit import provide
+from mlpfast.backends.numba.layers import DEPTH, PACK, TILE, X_KINDS
+from mlpfast.backends.numba.vectors import VECTOR_BYTES
+from mlpfast.backends.threads import num_threads
 from mlpfast.spec import ACTIVATIONS, FROM_PREACTIVATION, LOSSES, REDUCTIONS, NetSpec, Optimizer
-from mlpfast.threads import num_threads
 
 # Rows of a block, and of the chunks of a large batch whose gradients are summed on their own.
 _ROWS = 128
@@ -109,7 +111,7 @@ def plan_of(spec: NetSpec) -> Plan:
         table[i, k.Z_AT] = units + padded if keep else -1
         table[i, k.D_AT], table[i, k.D_LD] = deltas, _odd(n_out, lanes)
         table[i, k.G_AT], table[i, k.G_LD] = gradient, padded
-        table[i, k.THRESHOLD] = _dropout.threshold(rate)
+        table[i, k.THRESHOLD] = dropout.threshold(rate)
         units += padded * (2 if keep else 1)
         deltas += _odd(n_out, lanes)
         gradient += (n_in + 1) * padded
@@ -223,34 +225,19 @@ class NumbaTrainer:
         self._gradient = np.empty_like(params) if optimizer.clips else self.m
         self._squares = np.zeros(-(-len(params) // k.CLIPPED))
 
-    def run(
-        self,
-        data: Data,
-        orders: Array | None,
-        learning_rates: Array | Sequence[float],
-        batch_size: int,
-        *,
-        l2: Sequence[float],
-        want_metrics: bool,
-        stop: Array,
-        dropout_keys: Array | None = None,
-        l2_per_row: bool = False,
-        want_penalty: bool = False,
-        heed_nonfinite: bool = True,
-    ) -> Report:
-        _dropout.check_keys(self.spec, dropout_keys)
+    def run(self, data: Data, epochs: Epochs, options: RunOptions) -> Report:
+        dropout.check_keys(self.spec, epochs.dropout_keys)
         n, spec = len(data), self.spec
-        batch_size = min(batch_size, n)
-        seconds = _seconds(spec, n, batch_size, len(learning_rates))
+        batch_size = min(options.batch_size, n)
+        seconds = _seconds(spec, n, batch_size, len(epochs.learning_rates))
         team = _team(seconds, spec, batch_size)
         if self._room is None or self._room[0] != (batch_size, team):
             self._room = (batch_size, team), _room(spec, batch_size, team, train=True)
         room = self._room[1]
         plan = plan_of(spec)
-        rates = np.asarray(learning_rates, np.float64)
-        rates = rates.reshape(len(rates), -1)
+        rates = epochs.learning_rates.reshape(len(epochs.learning_rates), -1)
         history = np.zeros((len(rates), k.FIGURES))
-        constants = self._constants(l2)
+        constants = self._constants(options.l2)
         optimizer = self.optimizer
         rule = (k.OPTIMIZERS.index(optimizer.name), bool(getattr(optimizer, "nesterov", False)))
         arguments = (
@@ -264,12 +251,17 @@ class NumbaTrainer:
             _where_x(data.x, data.input_scale),
             _where_y(data),
             n,
-            _NO_ORDERS if orders is None else np.ascontiguousarray(orders),
+            _NO_ORDERS if epochs.orders is None else np.ascontiguousarray(epochs.orders),
             rates,
-            _drops(spec, dropout_keys),
+            _drops(spec, epochs.dropout_keys),
             batch_size,
-            (want_metrics, l2_per_row, want_penalty and any(l2), heed_nonfinite),
-            stop,
+            (
+                options.want_metrics,
+                options.l2_per_row,
+                options.want_penalty and any(options.l2),
+                options.check_finite,
+            ),
+            options.stop,
             room.mem,
             room.places,
             room.doubles,
@@ -280,7 +272,7 @@ class NumbaTrainer:
             history,
         )
         room.sync[:] = 0
-        done, status, self.steps = _run(k.run, room.team, arguments, seconds, stop)
+        done, status, self.steps = _run(k.run, room.team, arguments, seconds, options.stop)
         return Report(history[:done], _STATUS[status])
 
     def _constants(self, l2: Sequence[float]) -> Array:
@@ -313,11 +305,11 @@ class NumbaTrainer:
 def _drops(spec: NetSpec, keys: Array | None) -> tuple[Array, int, Array]:
     """Return what `k.run` wants to know of dropout."""
     rates = spec.dropout or (0.0,) * spec.n_layers
-    factors = np.array([_dropout.scale(rate) for rate in rates], spec.dtype)
+    factors = np.array([dropout.scale(rate) for rate in rates], spec.dtype)
     if keys is None:
         return np.empty(0, np.int64), 0, factors
     halves = np.stack([keys & 0xFFFFFFFF, keys >> np.uint64(32)], axis=1).astype(np.int64)
-    return halves.reshape(-1), _dropout.threshold(rates[0]), factors
+    return halves.reshape(-1), dropout.threshold(rates[0]), factors
 
 
 def _seconds(spec: NetSpec, n: int, batch_size: int, epochs: int) -> float:

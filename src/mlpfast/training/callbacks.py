@@ -7,11 +7,13 @@ import math
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from mlpfast.schedules import (
+from mlpfast import files
+from mlpfast.spec import check_choice, check_int, check_real
+from mlpfast.spec.schedules import (
     CosineDecay,
     ExponentialDecay,
     PerStep,
@@ -19,35 +21,33 @@ from mlpfast.schedules import (
     StepDecay,
     more_is_better,
 )
-from mlpfast.spec import check_choice, check_int, check_real
-
-if TYPE_CHECKING:
-    from mlpfast.history import History
-    from mlpfast.model import MLP
-
+from mlpfast.training.history import History
 
 _SCHEDULES = (StepDecay, ExponentialDecay, CosineDecay, PerStep, ReduceOnPlateau)
 
 
 class Callback:
-    """Base of the callbacks; override what you need."""
+    """Base of the callbacks; override what you need.
+
+    `net` is the `mlpfast.MLP` that is trained.
+    """
 
     #: A figure of `logs` that the callback goes by, if any; `fit` checks that it will be there.
     monitors: str | None = None
     #: Whether the callback may enter figures of its own into `logs`, for those after it.
     adds_figures = True
 
-    def on_train_begin(self, net: MLP) -> None:
+    def on_train_begin(self, net: Any) -> None:
         """Run before the first epoch."""
 
-    def on_epoch_end(self, net: MLP, epoch: int, logs: dict[str, float]) -> bool | None:
+    def on_epoch_end(self, net: Any, epoch: int, logs: dict[str, float]) -> bool | None:
         """Run after each epoch; return True to stop training.
 
         `logs` holds the figures of this epoch under the names of the history.
         """
         return None
 
-    def on_train_end(self, net: MLP, history: History) -> None:
+    def on_train_end(self, net: Any, history: History) -> None:
         """Run when training ends, for whatever reason (an error too)."""
 
 
@@ -56,9 +56,9 @@ class LambdaCallback(Callback):
 
     def __init__(
         self,
-        on_epoch_end: Callable[[MLP, int, dict[str, float]], Any] | None = None,
-        on_train_begin: Callable[[MLP], Any] | None = None,
-        on_train_end: Callable[[MLP, History], Any] | None = None,
+        on_epoch_end: Callable[[Any, int, dict[str, float]], Any] | None = None,
+        on_train_begin: Callable[[Any], Any] | None = None,
+        on_train_end: Callable[[Any, History], Any] | None = None,
     ) -> None:
         if on_epoch_end is not None:
             self._set("on_epoch_end", on_epoch_end)
@@ -161,11 +161,11 @@ class EarlyStopping(Callback):
         self.stopped = False
         self._best_params: Any = None
 
-    def on_train_begin(self, net: MLP) -> None:
+    def on_train_begin(self, net: Any) -> None:
         self._monitor.reset()
         self.best_epoch, self.stopped, self._best_params = -1, False, None
 
-    def on_epoch_end(self, net: MLP, epoch: int, logs: dict[str, float]) -> bool:
+    def on_epoch_end(self, net: Any, epoch: int, logs: dict[str, float]) -> bool:
         if self._monitor.improved(logs):
             self.best_epoch = epoch
             if self.restore_best_weights:
@@ -174,7 +174,7 @@ class EarlyStopping(Callback):
         self.stopped = epoch - self.best_epoch >= max(self.patience, 1)
         return self.stopped
 
-    def on_train_end(self, net: MLP, history: History) -> None:
+    def on_train_end(self, net: Any, history: History) -> None:
         if self._best_params is not None:
             net.params = self._best_params
             self._best_params = None
@@ -208,12 +208,12 @@ class ModelCheckpoint(Callback):
         self._monitor = _Monitor(monitor, 0.0, mode)
         self.monitors = monitor if save_best_only else None
 
-    def on_train_begin(self, net: MLP) -> None:
+    def on_train_begin(self, net: Any) -> None:
         self._monitor.reset()
 
-    def on_epoch_end(self, net: MLP, epoch: int, logs: dict[str, float]) -> None:
+    def on_epoch_end(self, net: Any, epoch: int, logs: dict[str, float]) -> None:
         if not self.save_best_only or self._monitor.improved(logs):
-            net.save(self.path.format(epoch=epoch, **logs))
+            files.save(net, self.path.format(epoch=epoch, **logs))
 
 
 class CSVLogger(Callback):
@@ -234,12 +234,12 @@ class CSVLogger(Callback):
         self._file: Any = None
         self._writer: Any = None
 
-    def on_train_begin(self, net: MLP) -> None:
+    def on_train_begin(self, net: Any) -> None:
         self._header = not (self.append and self.path.exists() and self.path.stat().st_size)
         self._file = self.path.open("a" if self.append else "w", newline="", encoding="utf-8")
         self._writer = None
 
-    def on_epoch_end(self, net: MLP, epoch: int, logs: dict[str, float]) -> None:
+    def on_epoch_end(self, net: Any, epoch: int, logs: dict[str, float]) -> None:
         if self._writer is None:
             self._writer = csv.DictWriter(self._file, ["epoch", *logs], extrasaction="ignore")
             if self._header:
@@ -247,7 +247,7 @@ class CSVLogger(Callback):
         self._writer.writerow({"epoch": epoch, **logs})
         self._file.flush()
 
-    def on_train_end(self, net: MLP, history: History) -> None:
+    def on_train_end(self, net: Any, history: History) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None

@@ -6,24 +6,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from mlpfast.arrays import as_array, check_finite, check_x, check_y
 from mlpfast.backends import numpy as reference
 from mlpfast.backends.base import Array, Data
-from mlpfast.formulas import (
-    ACTIVATION_FORMULAS,
+from mlpfast.inspection.formulas import (
     hidden_delta_text,
     loss_text,
     output_delta_text,
 )
-from mlpfast.printing import html_table, number, text_table
-from mlpfast.spec import FROM_PREACTIVATION, NetSpec, check_real
-from mlpfast.validation import as_array, check_finite, check_net, check_x, check_y
-
-if TYPE_CHECKING:
-    from mlpfast.model import MLP
+from mlpfast.inspection.printing import html_table, number, text_table
+from mlpfast.model import MLP, check_net
+from mlpfast.spec import ACTIVATION_RECORDS, FROM_PREACTIVATION, NetSpec, check_real
 
 #: Of a larger layer only so many units, and so many inputs of each, are printed.
 MOST_PRINTED = 8
@@ -216,7 +213,7 @@ def explain_step(net: MLP, x: Any, y: Any, lr: float = 0.01) -> StepExplanation:
     ([0.047, -0.074], [0.148])
     """
     check_net(net)
-    net._check_trainable()
+    net.check_trainable()
     spec = replace(net.spec, dtype="float64")
     row, target = _single_row(spec, x, y)
     rate = check_real("lr", lr, low=0.0)
@@ -316,7 +313,7 @@ def _formulas(spec: NetSpec, layer: int) -> dict[str, str]:
         delta = {"delta, by backpropagation": f"dL/dz = {hidden_delta_text(name)}"}
     return {
         "weighted sum": f"z = sum(weight * input){bias}",
-        f"output, {name}": f"{letter} = {ACTIVATION_FORMULAS[name].output}",
+        f"output, {name}": f"{letter} = {ACTIVATION_RECORDS[name].output}",
         **delta,
         "gradient": "dL/dweight = delta * input",
         "new weight, by gradient descent": "weight - learning rate * gradient",

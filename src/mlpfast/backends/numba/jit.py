@@ -9,14 +9,14 @@ from typing import Any
 
 from numba import cfunc, njit
 
-from mlpfast.backends._numba_vectors import Leaf
+from mlpfast.backends.numba.vectors import Leaf
 
 # "contract" lets a * b + c become one fused operation; nothing else is reordered or assumed.
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}}
 
 # Numba's cache looks at the date of the file of a function alone, which is not all that its
 # machine code is made of.
-_DATES = tuple(sorted(p.stat().st_mtime_ns for p in Path(__file__).parent.glob("_numba_*.py")))
+_DATES = tuple(sorted(p.stat().st_mtime_ns for p in Path(__file__).parent.glob("*.py")))
 
 _leaves: list[Leaf] = []
 

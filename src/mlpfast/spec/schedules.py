@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from mlpfast.spec import check_choice, check_int, check_real
+from mlpfast.spec.checks import check_choice, check_int, check_real
 
 
 def more_is_better(figure: str) -> bool:

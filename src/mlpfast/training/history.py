@@ -74,3 +74,13 @@ def check_metrics(metrics: Iterable[str]) -> tuple[str, ...]:
     """Return the names as a tuple if each is one of `METRICS`."""
     names = (metrics,) if isinstance(metrics, str) else tuple(metrics)
     return tuple(check_choice("metrics", name, tuple(METRICS)) for name in names)
+
+
+def check_monitor(name: str | None, metrics: Sequence[str], validation: bool) -> None:
+    """Raise if the history will have no such column."""
+    if name is None:
+        return
+    figures = ["loss", *metrics]
+    if name.startswith("val_") and not validation:
+        raise ValueError(f"monitor={name!r} needs validation_data")
+    check_choice("monitor", name, [*figures, *("val_" + f for f in figures if validation)])

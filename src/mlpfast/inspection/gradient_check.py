@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from mlpfast.arrays import check_data
 from mlpfast.backends.base import Array, Data
-from mlpfast.printing import html_table, text_table
+from mlpfast.inspection.printing import html_table, text_table
+from mlpfast.model import MLP, check_net
 from mlpfast.spec import check_int, check_real
-from mlpfast.validation import check_data, check_net
-
-if TYPE_CHECKING:
-    from mlpfast.model import MLP
 
 #: One-sided slopes that differ by more than this, relatively, are those of a kink (relu, mae...):
 #: of a smooth loss they differ by about epsilon.
@@ -179,7 +177,7 @@ def check_gradients(
     True
     """
     check_net(net)
-    net._check_trainable()
+    net.check_trainable()
     step = check_real("epsilon", epsilon, low=0.0, open_low=True)
     allowed = check_real("tolerance", tolerance, low=0.0, open_low=True)
     if max_entries is not None:
@@ -188,7 +186,7 @@ def check_gradients(
     data = check_data(spec, X, Y, sample_weight, input_scale)
     if data.sample_weight is not None and not data.sample_weight.any():
         raise ValueError("sample_weight must not be all zeros")
-    twin = type(net).from_spec(spec, net.params.astype(np.float64), backend=net._backend_name)
+    twin = type(net).from_spec(spec, net.params.astype(np.float64), backend=net.requested_backend)
 
     differences = _Differences(twin, data, step, allowed)
     layers = []

@@ -1,4 +1,4 @@
-"""Small data to begin with, MNIST, and readers for IDX, CSV and NPZ files."""
+"""Small data to begin with, MNIST and its like, and a reader for IDX files."""
 
 from __future__ import annotations
 
@@ -13,19 +13,6 @@ from typing import Any, BinaryIO, TypeAlias
 import numpy as np
 
 from mlpfast.backends.base import Array
-from mlpfast.tables import Table, load_csv, load_npz
-
-__all__ = [
-    "Table",
-    "load_csv",
-    "load_digits",
-    "load_fashion_mnist",
-    "load_idx_folder",
-    "load_mnist",
-    "load_npz",
-    "read_idx",
-    "xor",
-]
 
 Part: TypeAlias = tuple[Array, Array]
 

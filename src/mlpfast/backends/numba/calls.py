@@ -29,8 +29,9 @@ import math
 import numpy as np
 from numba import carray
 
-from mlpfast.backends._numba_jit import jit
-from mlpfast.backends._numba_layers import (
+from mlpfast.backends.base import TOTALS
+from mlpfast.backends.numba.jit import jit
+from mlpfast.backends.numba.layers import (
     BAD,
     GELU,
     SILU,
@@ -59,7 +60,7 @@ from mlpfast.backends._numba_layers import (
     turn_block,
     ungather,
 )
-from mlpfast.backends._numba_vectors import (
+from mlpfast.backends.numba.vectors import (
     absolute,
     atomic_load,
     atomic_store,
@@ -77,7 +78,6 @@ from mlpfast.backends._numba_vectors import (
     root,
     store,
 )
-from mlpfast.backends.base import TOTALS
 from mlpfast.spec import LOSSES, POISSON_EPSILON
 
 # Columns of the table of a net. A_AT, Z_AT are the first of a layer's rows of `ld` numbers in a

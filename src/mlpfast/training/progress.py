@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mlpfast.callbacks import Callback
 from mlpfast.spec import check_int
-
-if TYPE_CHECKING:
-    from mlpfast.history import History
-    from mlpfast.model import MLP
+from mlpfast.training.callbacks import Callback
+from mlpfast.training.history import History
 
 
 class ProgressLines(Callback):
@@ -22,10 +19,10 @@ class ProgressLines(Callback):
     def __init__(self, epochs: int) -> None:
         self.epochs = epochs
 
-    def on_train_begin(self, net: MLP) -> None:
+    def on_train_begin(self, net: Any) -> None:
         self._start = time.perf_counter()
 
-    def on_epoch_end(self, net: MLP, epoch: int, logs: dict[str, float]) -> None:
+    def on_epoch_end(self, net: Any, epoch: int, logs: dict[str, float]) -> None:
         now = time.perf_counter()
         figures = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
         width = len(str(self.epochs))
@@ -42,14 +39,14 @@ class ProgressBar(Callback):
     def __init__(self, tqdm: Any, epochs: int) -> None:
         self._tqdm, self.epochs = tqdm, epochs
 
-    def on_train_begin(self, net: MLP) -> None:
+    def on_train_begin(self, net: Any) -> None:
         self._bar = self._tqdm(total=self.epochs, unit="epoch")
 
-    def on_epoch_end(self, net: MLP, epoch: int, logs: dict[str, float]) -> None:
+    def on_epoch_end(self, net: Any, epoch: int, logs: dict[str, float]) -> None:
         self._bar.set_postfix({name: f"{value:.4f}" for name, value in logs.items()}, refresh=False)
         self._bar.update()
 
-    def on_train_end(self, net: MLP, history: History) -> None:
+    def on_train_end(self, net: Any, history: History) -> None:
         self._bar.close()
 
 

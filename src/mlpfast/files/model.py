@@ -11,20 +11,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import secrets
-import warnings
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mlpfast._version import __version__
+from mlpfast.arrays import check_finite
 from mlpfast.backends.base import Array
-from mlpfast.model import MLP
+from mlpfast.files.atomic import replace_file
+from mlpfast.files.npz import read_npz
+from mlpfast.net import Net
 from mlpfast.spec import NetSpec
-from mlpfast.tables import read_npz
-from mlpfast.validation import check_finite
 
 FORMAT_VERSION = 1
 SUFFIXES = (".safetensors", ".npz")
@@ -35,12 +34,12 @@ _KEY = "mlpfast"
 PREPROCESSING = ("mean", "scale", "target_mean", "target_scale")
 
 
-def save(net: MLP, path: str | os.PathLike[str], *, extra: dict[str, Any] | None = None) -> None:
+def save(net: Net, path: str | os.PathLike[str], *, extra: dict[str, Any] | None = None) -> None:
     """Write a net to a file, whole or not at all.
 
     Parameters
     ----------
-    net : MLP
+    net : Net
     path : path
         Ends in ".safetensors" (needs ``pip install "mlpfast[io]"``) or ".npz". The file is written
         beside it first and then renamed, so that an older one survives any failure.
@@ -84,14 +83,24 @@ def save(net: MLP, path: str | os.PathLike[str], *, extra: dict[str, Any] | None
     replace_file(path, content)
 
 
-def load(path: str | os.PathLike[str], *, backend: str | None = None) -> MLP:
-    """Read a net that `save` wrote.
+class SavedNet(NamedTuple):
+    """What a model file holds.
 
-    Parameters
+    Attributes
     ----------
-    path : path
-    backend : str, optional
-        As for `MLP`.
+    spec : NetSpec
+    params : (n_params,) array
+    extra : dict
+        The facts that were saved with the net.
+    """
+
+    spec: NetSpec
+    params: Array
+    extra: dict[str, Any]
+
+
+def read(path: str | os.PathLike[str]) -> SavedNet:
+    """Read what `save` wrote.
 
     Raises
     ------
@@ -102,35 +111,14 @@ def load(path: str | os.PathLike[str], *, backend: str | None = None) -> MLP:
         tensor's name, shape, dtype or values are not what the net calls for. Names the file.
     ImportError
         If the safetensors library is missing.
-
-    Warns
-    -----
-    UserWarning
-        If the command line stored a standardization with the net, which is not part of it.
     """
-    net, extra = load_with_extra(path, backend=backend)
-    if any(extra.get(name) is not None for name in PREPROCESSING):
-        warnings.warn(
-            f"{os.fspath(path)} keeps a scaling of the inputs or outputs, which the net does not "
-            "apply itself; mlpfast.io.load_with_extra returns it",
-            UserWarning,
-            stacklevel=3,
-        )
-    return net
-
-
-def load_with_extra(
-    path: str | os.PathLike[str], *, backend: str | None = None
-) -> tuple[MLP, dict[str, Any]]:
-    """Read a net and the extra facts that were saved with it ({} if none); see `load`."""
     suffix = check_path(path)
     name = os.fspath(path)
     text, tensors = _read_safetensors(path) if suffix == ".safetensors" else _read_npz(path)
     if text is None:
         raise ValueError(f"{name}: not a net saved by mlpfast: it has no {_KEY!r} entry")
     spec, extra = _parse_head(name, text)
-    params = _collect(name, spec, tensors)
-    return MLP.from_spec(spec, params, backend=backend), extra
+    return SavedNet(spec, _collect(name, spec, tensors), extra)
 
 
 def check_path(path: str | os.PathLike[str]) -> str:
@@ -152,21 +140,6 @@ def _safetensors() -> Any:
             "a .npz file does not"
         ) from None
     return safetensors
-
-
-def replace_file(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write `content` beside `path` and rename it; a link keeps pointing where it did."""
-    target = Path(os.path.realpath(path))
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with beside.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(target)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
 
 
 def _read_safetensors(path: str | os.PathLike[str]) -> tuple[str | None, dict[str, Array]]:
