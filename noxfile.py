@@ -25,8 +25,9 @@ def fallback(session: nox.Session) -> None:
     broken = {"CXX": "/bin/false", "CC": "/bin/false", "SKBUILD_BUILD_DIR": build_dir}
     session.install("--no-cache-dir", ".", env=broken)
     session.install("pytest", "hypothesis")
-    files = ["spec", "validation", "fit", "callbacks", "schedules", "backend_choice"]
-    session.run("pytest", *(f"tests/test_{name}.py" for name in files), *session.posargs)
+    training = (f"tests/training/test_{name}.py" for name in ("fit", "callbacks", "schedules"))
+    rest = ("tests/spec", "tests/net", "tests/backends/test_choice.py")
+    session.run("pytest", *rest, *training, *session.posargs)
 
 
 @nox.session

@@ -9,10 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import ceilings, floors, machine, peers, plot, report, studies, workloads
-from benchmarks.contest import Entrant, Result, contest
-from benchmarks.probe import ProbeError
-from benchmarks.worker import ContestantError, Worker
+from benchmarks import peers
+from benchmarks.jobs import floors, report, workloads
+from benchmarks.jobs.contest import Entrant, Result, contest
+from benchmarks.jobs.worker import ContestantError, Worker
+from benchmarks.machine import ceilings, host
+from benchmarks.machine.probe import ProbeError
+from benchmarks.studies import plot, registry
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -42,7 +45,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     options = parser.parse_args(arguments)
     try:
-        options.workload, options.studies = studies.select(options.workload)
+        options.workload, options.studies = registry.select(options.workload)
         options.peers = peers.select(options.peers)
     except ValueError as error:
         parser.error(str(error))
@@ -50,7 +53,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         value = getattr(options, name)
         if value is not None and value < 1:
             parser.error(f"--{name} must be at least 1, got {value}")
-    available = len(machine.usable_cpus())
+    available = len(host.usable_cpus())
     if options.threads > available:
         print(f"only {available} processors here: --threads {available}", file=sys.stderr)
         options.threads = available
@@ -61,7 +64,7 @@ def listing() -> list[str]:
     """Return the lines of ``--list``."""
     lines = ["jobs"]
     lines += [f"  {w.name:<26}{w.title}" for w in workloads.WORKLOADS]
-    lines += [f"  {study.NAME:<26}{study.TITLE}" for study in studies.STUDIES]
+    lines += [f"  {study.NAME:<26}{study.TITLE}" for study in registry.STUDIES]
     lines.append("contestants")
     for entry in peers.ENTRIES:
         lines.append(f"  {entry.name:<26}{entry.missing() or 'installed'}")
@@ -89,8 +92,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.list:
         print("\n".join(listing()))
         return 0
-    cpus = machine.usable_cpus()[: options.threads]
-    facts = machine.describe(options.threads)
+    cpus = host.usable_cpus()[: options.threads]
+    facts = host.describe(options.threads)
     load = f", load {facts['load_before']:.2f}" if facts["load_before"] is not None else ""
     print(f"{facts['cpu']}, {facts['cpus']} processors, {options.threads} threads used{load}")
     print(f"{facts['system']}, Python {facts['python']}")
@@ -100,7 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
     results, versions, missing = race(options, cpus, tops) if options.workload else ({}, {}, {})
     found, failed = study(options, cpus)
     judged = floors.floors({r.workload.name: r for r in results.values()})
-    for one in studies.STUDIES:
+    for one in registry.STUDIES:
         if one.NAME in found:
             judged += one.floors(found[one.NAME])
     print("\n" + "\n".join(floors.floor_lines(judged)))

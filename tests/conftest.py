@@ -1,11 +1,9 @@
-"""What all tests share: every backend of this machine, both dtypes, references, the data folder."""
+"""What all tests share: every backend of this machine, both dtypes, the data folder."""
 
 import importlib
-import math
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -81,85 +79,3 @@ def mnist_dir():
     if os.environ.get("MLPFAST_REQUIRE_MNIST") == "1":
         pytest.fail(f"MLPFAST_REQUIRE_MNIST=1, but {reason}")
     pytest.skip(reason)
-
-
-# ---------------------------------------------------------------------------- references
-# Written from the textbook formulas for one number at a time, in double, with the math module
-# alone, so that they share nothing with the package.
-
-
-def _exp(z):
-    return math.exp(z) if z < 709.7 else math.inf
-
-
-def _sigmoid(z):
-    return 1 / (1 + _exp(-z)) if z > -700 else _exp(z)
-
-
-def _normal_cdf(z):
-    return 0.5 * math.erfc(-z / math.sqrt(2))
-
-
-_VALUE = {
-    "identity": lambda z: z,
-    "step": lambda z: 1.0 if z > 0 else 0.0,
-    "sigmoid": _sigmoid,
-    "tanh": math.tanh,
-    "relu": lambda z: z if z > 0 else 0.0,
-    "leaky_relu": lambda z: z if z > 0 else 0.01 * z,
-    "elu": lambda z: z if z > 0 else math.expm1(z),
-    "softplus": lambda z: z + math.log1p(_exp(-z)) if z > 0 else math.log1p(_exp(z)),
-    "silu": lambda z: z * _sigmoid(z),
-    "gelu": lambda z: z * _normal_cdf(z),
-    "exp": _exp,
-}
-
-_DERIVATIVE = {
-    "identity": lambda z: 1.0,
-    "sigmoid": lambda z: _sigmoid(z) * _sigmoid(-z),
-    "tanh": lambda z: 1 / math.cosh(z) ** 2,
-    "relu": lambda z: 1.0 if z > 0 else 0.0,
-    "leaky_relu": lambda z: 1.0 if z > 0 else 0.01,
-    "elu": lambda z: 1.0 if z > 0 else _exp(z),
-    "softplus": _sigmoid,
-    "silu": lambda z: _sigmoid(z) + z * _sigmoid(z) * _sigmoid(-z),
-    "gelu": lambda z: _normal_cdf(z) + z * math.exp(-z * z / 2) / math.sqrt(2 * math.pi),
-    "exp": _exp,
-}
-
-
-def _softmax_row(z):
-    e = [math.exp(v - max(z)) for v in z]
-    return [v / math.fsum(e) for v in e]
-
-
-@pytest.fixture(scope="session")
-def reference_activation():
-    """Return a function (name, z (n, m)) -> f(z) (n, m) in float64."""
-
-    def value(name, z):
-        z = np.asarray(z, np.float64)
-        if name == "softmax":
-            return np.array([_softmax_row(row) for row in z.tolist()]).reshape(z.shape)
-        flat = [_VALUE[name](v) for v in z.ravel().tolist()]
-        return np.array(flat, np.float64).reshape(z.shape)
-
-    return value
-
-
-@pytest.fixture(scope="session")
-def reference_delta():
-    """Return a function (name, z, g) -> dL/dz in float64, given g = dL/df(z), all (n, m)."""
-
-    def delta(name, z, g):
-        z, g = np.asarray(z, np.float64), np.asarray(g, np.float64)
-        if name != "softmax":
-            slope = [_DERIVATIVE[name](v) for v in z.ravel().tolist()]
-            return g * np.array(slope, np.float64).reshape(z.shape)
-        result = np.empty_like(g)
-        for r, row in enumerate(z.tolist()):
-            a = np.array(_softmax_row(row))
-            result[r] = (np.diag(a) - np.outer(a, a)) @ g[r]  # the Jacobian is symmetric
-        return result
-
-    return delta

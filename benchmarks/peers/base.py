@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-from benchmarks.data import Array, Job
-from benchmarks.workloads import Workload
+from benchmarks.jobs.data import Array, Job
+from benchmarks.jobs.workloads import Workload
 
 
 class Contestant(Protocol):

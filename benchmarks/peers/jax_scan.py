@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from benchmarks.data import Array, Job, flatten
-from benchmarks.workloads import Workload
+from benchmarks.jobs.data import Array, Job, flatten
+from benchmarks.jobs.workloads import Workload
 
 _ACTIVATIONS: dict[str, Callable[..., Any]] = {
     "relu": jax.nn.relu,

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.data import Array, Job, flatten
+from benchmarks.jobs.data import Array, Job, flatten
+from benchmarks.jobs.workloads import Workload
 from benchmarks.peers.base import early_epsilon
-from benchmarks.workloads import Workload
 
 
 class Keras:

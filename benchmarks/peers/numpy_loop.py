@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.data import Array, Job, flatten
-from benchmarks.workloads import Workload
+from benchmarks.jobs.data import Array, Job, flatten
+from benchmarks.jobs.workloads import Workload
 
 
 class NumpyLoop:

@@ -11,8 +11,8 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.data import Array, Job
-from benchmarks.workloads import Workload
+from benchmarks.jobs.data import Array, Job
+from benchmarks.jobs.workloads import Workload
 
 _NODES = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid", "softmax": "Softmax"}
 # Old enough for every supported runtime.

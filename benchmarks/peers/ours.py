@@ -7,8 +7,8 @@ from itertools import repeat
 import numpy as np
 
 import mlpfast
-from benchmarks.data import SEED, Array, Job
-from benchmarks.workloads import Workload
+from benchmarks.jobs.data import SEED, Array, Job
+from benchmarks.jobs.workloads import Workload
 from mlpfast.backends import load
 
 

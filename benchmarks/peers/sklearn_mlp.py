@@ -9,9 +9,9 @@ import numpy as np
 import sklearn
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from benchmarks.data import Array, Job, flatten
+from benchmarks.jobs.data import Array, Job, flatten
+from benchmarks.jobs.workloads import Workload
 from benchmarks.peers.base import early_epsilon
-from benchmarks.workloads import Workload
 
 
 class _RowOrders(np.random.RandomState):

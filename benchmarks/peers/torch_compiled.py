@@ -8,7 +8,7 @@ from itertools import repeat
 
 import torch
 
-from benchmarks.data import Job
+from benchmarks.jobs.data import Job
 from benchmarks.peers.torch_eager import Torch
 
 

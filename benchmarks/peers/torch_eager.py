@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.data import Array, Job, flatten
-from benchmarks.workloads import Workload
+from benchmarks.jobs.data import Array, Job, flatten
+from benchmarks.jobs.workloads import Workload
 
 _MODULES = {
     "relu": torch.nn.ReLU,

@@ -1,0 +1,1 @@
+"""The machine: what it is, what it can do at most, and how time is taken on it."""
