@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mlpfast.formulas import ACTIVATION_FORMULAS
+from mlpfast.inspection.formulas import ACTIVATION_FORMULAS
 from mlpfast.kernels import dense_backward, dense_forward
 from mlpfast.spec import ACTIVATIONS, FORWARD_ONLY, FROM_PREACTIVATION
 

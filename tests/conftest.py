@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from mlpfast import backends, threads
+from mlpfast import backends
+from mlpfast.backends import threads
 
 settings.register_profile(
     "mlpfast",

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import mlpfast
+import runs
 from mlpfast import SGD, backends
-from mlpfast.backends import _dropout
 from mlpfast.backends import numpy as reference
 from mlpfast.backends.base import Data
 from mlpfast.spec import ACTIVATIONS, FORWARD_ONLY, NetSpec
@@ -37,7 +37,7 @@ def number(key, batch, layer, row, unit):
 
 def test_mask_by_hand():
     spec = NetSpec.create([3, 5, 4, 2], dropout=[0.0, 0.3], input_dropout=0.6, dtype="float64")
-    masks = _dropout.masks(spec, KEY, 7, 6)
+    masks = dropout.masks(spec, KEY, 7, 6)
     assert masks[1] is None
     for layer, rate in ((0, 0.6), (2, 0.3)):
         mask = masks[layer]
@@ -51,7 +51,7 @@ def test_sums_go_around():
     """A key of ones: every addition in the formula is one modulo 2^32."""
     spec = NetSpec.create([64, 1], input_dropout=0.5)
     key = 2**64 - 1
-    mask = _dropout.masks(spec, key, 3, 9)[0]
+    mask = dropout.masks(spec, key, 3, 9)[0]
     expected = [[number(key, 3, 0, r, u) >= 2**31 for u in range(64)] for r in range(9)]
     np.testing.assert_array_equal(mask != 0, expected)
 
@@ -60,12 +60,12 @@ def test_sums_go_around():
 def test_moments_and_independence_of_the_numbers(rate):
     """Standard scores of means, and of products of any two rows, units, batches, layers or keys."""
     spec = NetSpec.create([512, 512, 1], dropout=rate, input_dropout=rate, dtype="float64")
-    first, second = _dropout.masks(spec, KEY, 0, 256)
+    first, second = dropout.masks(spec, KEY, 0, 256)
     others = [
         second,
-        _dropout.masks(spec, KEY, 1, 256)[0],
-        _dropout.masks(spec, KEY + 1, 0, 256)[0],
-        _dropout.masks(spec, KEY + 2**32, 0, 256)[0],
+        dropout.masks(spec, KEY, 1, 256)[0],
+        dropout.masks(spec, KEY + 1, 0, 256)[0],
+        dropout.masks(spec, KEY + 2**32, 0, 256)[0],
     ]
     deviation = np.sqrt(rate / (1 - rate))  # of a factor: 0 or 1 / (1 - rate)
     a = (first - 1) / deviation
@@ -92,14 +92,12 @@ def test_moments_and_independence_of_the_numbers(rate):
 def run(net, x, y, weight=None, *, lr=1.0, keys=(KEY,), batch_size=None, orders=None):
     """Train with given keys by plain steps of gradient descent; return what the trainer reports."""
     rule = SGD(lr)
-    trainer = backends.load(net._backend_name).trainer(net.spec, net.params, rule)
+    trainer = backends.load(net.requested_backend).trainer(net.spec, net.params, rule)
     dtype = net.spec.dtype
     data = Data(*(None if a is None else np.asarray(a, dtype) for a in (x, y, weight)))
-    return trainer.run(
-        *(data, orders, [lr] * len(keys), batch_size or len(x)),
-        l2=[0.0] * net.spec.n_layers,
-        want_metrics=True,
-        stop=np.zeros(1, np.uint8),
+    return runs.run(
+        *(trainer, data, [lr] * len(keys), batch_size or len(x), [0.0] * net.spec.n_layers),
+        orders=orders,
         dropout_keys=np.array(keys, np.uint64),
     )
 
@@ -127,7 +125,7 @@ def test_every_bit_of_a_mask(hidden, outputs, n, rate, backend, dtype):
     """
     options = {"loss": "mae", "reduction": "sum", "dtype": dtype, "backend": backend}
     net = mlpfast.MLP([1, hidden, outputs], "identity", dropout=rate, bias=False, **options)
-    expected = _dropout.masks(net.spec, KEY, 0, n)[1] != 0
+    expected = dropout.masks(net.spec, KEY, 0, n)[1] != 0
     y = np.full((n, outputs), -1e30)
     digits = 16
     for first in {0, n // 2, max(n - digits, 0)}:
@@ -147,7 +145,7 @@ def test_every_bit_of_a_mask_of_the_inputs(units, outputs, n, backend, dtype):
     options = {"loss": "mae", "reduction": "sum", "dtype": dtype, "backend": backend}
     net = mlpfast.MLP([units, outputs], input_dropout=0.5, bias=False, **options)
     net.params[...] = 0
-    expected = _dropout.masks(net.spec, KEY, 0, n)[0] != 0
+    expected = dropout.masks(net.spec, KEY, 0, n)[0] != 0
     y = np.full((n, outputs), -1e30)
     for first in {0, n // 2, max(n - 16, 0)}:
         rows = np.arange(n) - first
@@ -186,7 +184,7 @@ def test_against_central_differences(hidden, input_dropout, backend):
     pair = [hidden, "tanh" if hidden == "exp" else hidden]  # exp of exp is beyond all bounds
     for seed in range(100):
         net = a_net(sizes, pair, [0.4, 0.2], backend, seed=seed, input_dropout=input_dropout)
-        masks = _dropout.masks(net.spec, KEY, 0, 7)
+        masks = dropout.masks(net.spec, KEY, 0, 7)
         zs = reference.forward(net.spec, net.params, x, masks)[0]
         if hidden not in ("relu", "leaky_relu") or min(np.abs(z).min() for z in zs[:2]) > 1e-3:
             break
@@ -338,7 +336,7 @@ def test_each_step_drops_others(backend):
     net.params[...] = 1
     spec = net.spec
     for batch in range(2):
-        masks = _dropout.masks(spec, KEY, batch, 4)
+        masks = dropout.masks(spec, KEY, batch, 4)
         outputs = 1 + (2 * masks[1]).sum(axis=1)
         report = run(net, np.ones((8, 1)), y, lr=0.0, batch_size=4)
         if batch == 0:
@@ -375,9 +373,8 @@ def test_a_trainer_wants_keys(backend):
     net = mlpfast.MLP([3, 4, 1], dropout=0.5, backend=backend)
     trainer = backends.load(backend).trainer(net.spec, net.params, SGD())
     data = Data(np.ones((2, 3), np.float32), np.ones((2, 1), np.float32))
-    options = {"l2": 0.0, "want_metrics": False, "stop": np.zeros(1, np.uint8)}
     with pytest.raises(ValueError, match="needs dropout_keys"):
-        trainer.run(data, None, [0.1], 2, **options)
+        runs.run(trainer, data, [0.1], 2, [0.0, 0.0])
 
 
 def test_divergence_leads_back(backend, dtype):

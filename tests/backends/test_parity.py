@@ -12,6 +12,7 @@ import mlpfast
 from mlpfast import backends
 from mlpfast.backends.base import TOTALS, Data
 from mlpfast.spec import LOSSES, REQUIRED_OUTPUT
+from runs import run as run_trainer
 
 SIZES = st.sampled_from([1, 2, 3, 4, 5, 7, 8, 11, 13, 16, 17, 23, 31, 32, 33, 47, 64, 67])
 ROWS = st.sampled_from([1, 2, 3, 4, 5, 6, 7, 8, 13, 15, 16, 17, 29, 33, 61, 130, 397])
@@ -462,10 +463,9 @@ def start_run(backend, dtype, learning_rates, n=10, batch_size=4, orders=None, s
     trainer = engine.trainer(net.spec, net.params, mlpfast.SGD(0.1))
     before = net.params.copy()
     with np.errstate(all="ignore"):
-        report = trainer.run(
-            *(Data(x, y), orders, learning_rates, batch_size),
-            l2=[0.0, 0.0],
-            want_metrics=True,
+        report = run_trainer(
+            *(trainer, Data(x, y), learning_rates, batch_size, [0.0, 0.0]),
+            orders=orders,
             stop=np.array([stop], np.uint8),
         )
     return net, before, report, trainer
@@ -530,12 +530,7 @@ def modes_run(backend, dtype, n, weights, sizes=(3, 5, 2), **modes):
     optimizer = mlpfast.SGD(0.1, momentum=0.5)
     trainer = backends.load(backend).trainer(net.spec, net.params, optimizer)
     with np.errstate(all="ignore"):
-        report = trainer.run(
-            *(data, None, rates, max(n // 3, 1)),
-            want_metrics=True,
-            stop=np.zeros(1, np.uint8),
-            **modes,
-        )
+        report = run_trainer(trainer, data, rates, max(n // 3, 1), **modes)
     return net, data, report
 
 
@@ -600,12 +595,10 @@ def test_a_run_may_go_on_through_divergence(sizes, backend, dtype):
         rng = np.random.default_rng(1)
         data = Data(*(rng.standard_normal((12, n)).astype(dtype) for n in (sizes[0], 2)))
         with np.errstate(all="ignore"):
-            report = trainer.run(
-                *(data, None, [1e30] * 20, 4),
-                l2=[0.0] * net.spec.n_layers,
+            report = run_trainer(
+                *(trainer, data, [1e30] * 20, 4, [0.0] * net.spec.n_layers),
                 want_metrics=False,
-                stop=np.zeros(1, np.uint8),
-                heed_nonfinite=not kept,
+                check_finite=not kept,
             )
         assert report.status == ("ok" if kept else "diverged")
         if kept:

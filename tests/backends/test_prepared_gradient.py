@@ -7,8 +7,8 @@ import pytest
 
 import mlpfast
 from mlpfast import backends
+from mlpfast.arrays import check_data
 from mlpfast.backends.base import Data
-from mlpfast.validation import check_data
 
 # sizes, output, loss, rows: by the way that the compiled backend takes.
 CASES = {
@@ -43,7 +43,7 @@ def calls(net, data, prepared, count=4):
             net.params += 0.1 * rng.standard_normal(net.n_params)
         grad = np.full_like(net.params, np.nan)
         if prepared is None:
-            loss = net._backend.loss_and_grad(net.spec, net.params, data, grad)
+            loss = net.engine.loss_and_grad(net.spec, net.params, data, grad)
         else:
             loss = prepared(grad)
         assert type(loss) is float
@@ -53,7 +53,7 @@ def calls(net, data, prepared, count=4):
 
 
 def gradient_of(net, data):
-    return net._backend.gradient_of(net.spec, net.params, data)
+    return net.engine.gradient_of(net.spec, net.params, data)
 
 
 def same(got, want):

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import mlpfast
-from mlpfast import backends, threads
+from mlpfast import backends
+from mlpfast.backends import threads
 
 # ------------------------------------------------------------------ cgroup limits
 

@@ -1,7 +1,7 @@
 """The command line: what it learns, prints, writes and returns."""
 
 import csv
-import io as text_io
+import io
 import json
 import os
 import signal
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import mlpfast
-from mlpfast import datasets, io
+from mlpfast import datasets, files
 from mlpfast.cli import main
 
 BACKEND = ["--backend", "numpy"]
@@ -43,7 +43,7 @@ def learn(run):
 
 
 def rows_of(text):
-    return list(csv.reader(text_io.StringIO(text)))
+    return list(csv.reader(io.StringIO(text)))
 
 
 def flowers(path, names=True, n=90, seed=0):
@@ -204,7 +204,7 @@ def test_csv_classes_from_training_to_prediction(run, learn, tmp_path):
     np.testing.assert_allclose(p.sum(axis=1), 1, atol=2e-6)
 
     # the saved scaling is that of the training rows, and predict applies it
-    net, extra = io.load_with_extra(model, backend="numpy")
+    net, extra = mlpfast.MLP.load(model, backend="numpy"), files.read(model).extra
     standard = (X - extra["mean"]) / extra["scale"]
     np.testing.assert_allclose(p, net.predict(standard), atol=1e-6)
     assert np.abs(standard.mean(axis=0)).max() < 0.2
@@ -282,7 +282,7 @@ def test_npz_of_bytes_is_scaled_by_the_largest(run, learn, tmp_path):
     np.savez(tmp_path / "t.npz", X=pixels, y=y)
     model = tmp_path / "net.npz"
     assert learn(tmp_path / "t.npz", "--save", model)["held_out"]["accuracy"] > 0.95
-    net, extra = io.load_with_extra(model, backend="numpy")
+    net, extra = mlpfast.MLP.load(model, backend="numpy"), files.read(model).extra
     assert extra["input_scale"] == 1 / 16
     _, out, _ = run("predict", model, tmp_path / "t.npz", *BACKEND)
     expected = net.predict(pixels, input_scale=1 / 16).argmax(axis=1)
@@ -310,7 +310,7 @@ def test_a_folder_of_idx_files(run, learn, tmp_path):
     result = learn(tmp_path, "--save", model)
     assert (result["rows_train"], result["rows_held_out"]) == (1500, 297)
     assert result["held_out"]["accuracy"] > 0.9
-    assert io.load_with_extra(model)[1]["input_scale"] == 1 / 255
+    assert files.read(model).extra["input_scale"] == 1 / 255
     _, out, _ = run("evaluate", model, tmp_path, "--json", *BACKEND)
     assert json.loads(out)["rows"] == 297  # the test files
     assert json.loads(out)["accuracy"] == pytest.approx(result["held_out"]["accuracy"])
@@ -376,7 +376,7 @@ def test_info(run, learn, tmp_path):
 )
 def test_a_model_with_odd_facts(run, tmp_path, extra):
     net = mlpfast.MLP([2, 3], output_activation="softmax", backend="numpy")
-    io.save(net, tmp_path / "net.npz", extra=extra)
+    files.save(net, tmp_path / "net.npz", extra=extra)
     code, out, err = run("predict", tmp_path / "net.npz", "xor", *BACKEND)
     assert (code, out) == (1, "")
     assert "net.npz: its extra facts are not mlpfast's" in err

@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from mlpfast import datasets, tables
+from mlpfast import datasets
+from mlpfast.datasets import tables
 
 
 def test_digits():

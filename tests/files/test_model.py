@@ -1,6 +1,7 @@
 """Nets in files: what is saved comes back, and a bad file is one clear error."""
 
 import json
+import os
 import pickle
 import struct
 import subprocess
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 import mlpfast
-from mlpfast import io
+from mlpfast import files
 
 SUFFIXES = [".npz", ".safetensors"]
 
@@ -53,10 +54,10 @@ def test_the_parameter_of_a_loss_comes_back(tmp_path, suffix, loss):
 def test_extra_facts_come_back(tmp_path, suffix):
     path = tmp_path / f"net{suffix}"
     extra = {"class_names": ["a", "ü"], "mean": [0.1, 1 / 3, -2e-300], "n": 3, "none": None}
-    io.save(a_net(), path, extra=extra)
-    assert io.load_with_extra(path)[1] == extra
-    io.save(a_net(), path)
-    assert io.load_with_extra(path)[1] == {}
+    files.save(a_net(), path, extra=extra)
+    assert files.read(path).extra == extra
+    files.save(a_net(), path)
+    assert files.read(path).extra == {}
 
 
 def test_tensors_are_named_by_layer(tmp_path):
@@ -86,7 +87,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, suffix, mo
     def fail(*_):
         raise OSError("the disk is full")
 
-    monkeypatch.setattr(io.os, "fsync", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="disk is full"):
         a_net(random_state=2).save(path)
     assert path.read_bytes() == before
@@ -112,11 +113,11 @@ def test_save_refuses(tmp_path, suffix):
         net.save(tmp_path / "net.h5")
     path = tmp_path / f"net{suffix}"
     with pytest.raises(TypeError, match="extra must hold only what JSON knows"):
-        io.save(net, path, extra={"a": {1, 2}})
+        files.save(net, path, extra={"a": {1, 2}})
     with pytest.raises(ValueError, match="extra must hold only what JSON knows"):
-        io.save(net, path, extra={"a": float("nan")})
+        files.save(net, path, extra={"a": float("nan")})
     with pytest.raises(TypeError, match="extra must be a dict, got list"):
-        io.save(net, path, extra=[1])
+        files.save(net, path, extra=[1])
     net.params[3] = np.inf
     with pytest.raises(ValueError, match="params must be finite"):
         net.save(path)
@@ -290,7 +291,7 @@ def test_without_safetensors_the_extra_is_named(tmp_path):
 
 def test_load_warns_of_a_scaling_it_does_not_apply(tmp_path):
     net = mlpfast.MLP([2, 1], random_state=0, backend="numpy")
-    io.save(net, tmp_path / "net.npz", extra={"mean": [0.0, 1.0], "scale": [1.0, 2.0]})
-    with pytest.warns(UserWarning, match="does not apply itself; mlpfast.io.load_with_extra"):
+    files.save(net, tmp_path / "net.npz", extra={"mean": [0.0, 1.0], "scale": [1.0, 2.0]})
+    with pytest.warns(UserWarning, match="does not apply itself; mlpfast.files.read"):
         loaded = mlpfast.MLP.load(tmp_path / "net.npz", backend="numpy")
     np.testing.assert_array_equal(loaded.params, net.params)

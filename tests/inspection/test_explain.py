@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 import mlpfast
-from mlpfast import formulas
 from mlpfast.backends import numpy as reference
+from mlpfast.inspection import formulas
 from mlpfast.spec import (
+    ACTIVATION_RECORDS,
     ACTIVATIONS,
     FORWARD_ONLY,
     FROM_LOGITS,
     FROM_PREACTIVATION,
+    LOSS_RECORDS,
     LOSSES,
     PARAMETRIC_LOSSES,
     REQUIRED_OUTPUT,
@@ -231,15 +233,16 @@ def evaluate(text, names):
 
 
 def test_every_activation_and_loss_has_its_formula():
-    assert tuple(formulas.ACTIVATION_FORMULAS) == ACTIVATIONS
-    assert tuple(formulas.LOSS_FORMULAS) == LOSSES
-    assert set(formulas.DELTA_FROM_LOGITS) == {loss for loss, _ in FROM_LOGITS}
-    assert set(formulas.PARAMETER_NAMES) == set(PARAMETRIC_LOSSES)
+    assert tuple(ACTIVATION_RECORDS) == ACTIVATIONS
+    assert tuple(LOSS_RECORDS) == LOSSES
+    records = LOSS_RECORDS.values()
+    assert {r.name for r in records if r.logits_delta} == {loss for loss, _ in FROM_LOGITS}
+    assert {r.name for r in records if r.symbol} == set(PARAMETRIC_LOSSES)
 
 
 @pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name != "softmax"])
 def test_formula_of_an_activation(name):
-    formula = formulas.ACTIVATION_FORMULAS[name]
+    formula = ACTIVATION_RECORDS[name]
     for z in (-2.5, -0.3, 0.2, 3.0):
         a = evaluate(formula.output, {**SCALARS, "z": z})
         column = np.array([[z]])
@@ -255,7 +258,7 @@ def test_formula_of_an_activation(name):
 
 
 def test_formula_of_softmax():
-    formula = formulas.ACTIVATION_FORMULAS["softmax"]
+    formula = ACTIVATION_RECORDS["softmax"]
     z, g = np.array([0.3, -1.2, 2.0]), np.array([0.5, -0.1, 0.2])
     a = evaluate(formula.output, {**VECTORS, "z": z})
     np.testing.assert_allclose(a, reference.FORWARD["softmax"](z[None])[0], rtol=1e-14)
@@ -265,12 +268,12 @@ def test_formula_of_softmax():
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_formula_of_a_loss(loss):
-    formula = formulas.LOSS_FORMULAS[loss]
+    formula = LOSS_RECORDS[loss]
     output = REQUIRED_OUTPUT.get(loss, "softplus")
     spec = NetSpec((3, 3), (output,), loss, dtype="float64")
     z = np.array([[0.3, -1.2, 2.0]])
     o, t = reference.FORWARD[output](z), np.array([[0.2, 0.5, 0.3]])
-    parameters = dict.fromkeys(formulas.PARAMETER_NAMES.values(), spec.loss_parameter)
+    parameters = dict.fromkeys("cq", spec.loss_parameter)
     names = {**VECTORS, **parameters, "o": o, "t": t, "n": 3}
     row, delta = reference.loss_and_delta(spec, z, o, t)
     assert evaluate(formula.value, names) == pytest.approx(row[0], rel=1e-12)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import mlpfast
-from mlpfast.validation import check_data
+from mlpfast.arrays import check_data
 
 N, N_IN, N_OUT = 7, 4, 3
 

@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import mlpfast
-from mlpfast import threads
+from mlpfast.backends import threads
 from mlpfast.sklearn import (
     LossCurveDisplay,
     MLPClassifier,

@@ -152,7 +152,7 @@ def test_shuffle_draws_a_permutation_an_epoch_from_the_nets_source(backend):
     x, y = data(n=10)
     net = make_net(backend, random_state=5)
     by_hand = make_net("numpy", random_state=5)
-    source = copy.deepcopy(by_hand._rng)
+    source = copy.deepcopy(by_hand.generator)
     for _ in range(2):
         order = source.permutation(10)
         for first in range(0, 10, 4):
