@@ -9,6 +9,7 @@ import pytest
 import mlpfast
 import runs
 from mlpfast import SGD, backends
+from mlpfast.backends import dropout
 from mlpfast.backends import numpy as reference
 from mlpfast.backends.base import Data
 from mlpfast.spec import ACTIVATIONS, FORWARD_ONLY, NetSpec
