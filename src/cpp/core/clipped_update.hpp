@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "plan.hpp"
+#include "plans/plan.hpp"
 
 namespace mlpfast {
 

@@ -6,7 +6,8 @@
 #include <functional>
 #include <vector>
 
-#include "network.hpp"
+#include "data.hpp"
+#include "totals.hpp"
 
 namespace mlpfast {
 

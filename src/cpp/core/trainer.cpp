@@ -140,8 +140,8 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
       step.want_metrics = args.want_metrics;
       if (args.dropout_keys) {
         const uint64_t key = args.dropout_keys[e];
-        step.dropping.step[0] = uint32_t(key) + uint32_t(first / args.batch_size);
-        step.dropping.step[1] = uint32_t(key >> 32);
+        step.dropout.key[0] = uint32_t(key) + uint32_t(first / args.batch_size);
+        step.dropout.key[1] = uint32_t(key >> 32);
       }
       // Nobody moves a weight in a step before all have come this far.
       if (squares_) squares_->add_up(team, state_.w);

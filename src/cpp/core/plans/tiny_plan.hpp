@@ -8,9 +8,9 @@
 #include <atomic>
 #include <vector>
 
-#include "optimizer.hpp"
+#include "../optimizer.hpp"
+#include "../run.hpp"
 #include "plan.hpp"
-#include "run.hpp"
 
 namespace mlpfast {
 

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "../isa/prefetch.hpp"
+#include "../../isa/prefetch.hpp"
 
 namespace mlpfast {
 namespace {
@@ -198,8 +198,8 @@ void NarrowPlan<T>::run_group(const Team& team, const Step<T>& step, ptrdiff_t g
           block.reader.gather(this->net_, step.batch, rows, padded(rows.size()), in, ld_);
       if (result.bad_row < 0) result.bad_row = bad;
     }
-    block.dropping = step.dropping;
-    block.dropping.first_row = rows.begin;
+    block.dropout = step.dropout;
+    block.dropout.first_row = rows.begin;
     if (this->net_.drops_inputs())
       drop(0, in.x, in.x, this->net_.spec.sizes.front(), padded(rows.size()), block);
     forward(step.state.w, in, rows.size(), block);
@@ -215,7 +215,7 @@ void NarrowPlan<T>::run_group(const Team& team, const Step<T>& step, ptrdiff_t g
 template <class T>
 void NarrowPlan<T>::drop(size_t l, const T* from, T* to, ptrdiff_t units, ptrdiff_t rows,
                          const Block& block) const {
-  Dropout<T> d = this->net_.dropout_of_input(l, block.dropping);
+  Dropout<T> d = this->net_.dropout_of_input(l, block.dropout);
   d.from = from;
   d.to = to;
   d.rows = rows;

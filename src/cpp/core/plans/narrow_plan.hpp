@@ -12,9 +12,8 @@
 
 #include <vector>
 
-#include "layer_part.hpp"
+#include "../passes/unit_major.hpp"
 #include "plan.hpp"
-#include "unit_rows.hpp"
 
 namespace mlpfast {
 
@@ -36,7 +35,7 @@ class NarrowPlan final : public Plan<T> {
     RowReader<T> reader;
     T* by_row;  // deltas of one layer (rows, n_out padded)
     std::vector<Buffers> layers;
-    Dropping dropping;
+    DropoutStep dropout;
   };
   using Rows = UnitRows<T>;
   // What a group of rows leaves behind.

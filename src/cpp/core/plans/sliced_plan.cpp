@@ -4,7 +4,7 @@
 #include <array>
 #include <cstdlib>
 
-#include "../isa/prefetch.hpp"
+#include "../../isa/prefetch.hpp"
 
 namespace mlpfast {
 namespace {

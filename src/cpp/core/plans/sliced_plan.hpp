@@ -13,9 +13,8 @@
 
 #include <vector>
 
-#include "layer_part.hpp"
+#include "../passes/unit_major.hpp"
 #include "plan.hpp"
-#include "unit_rows.hpp"
 
 namespace mlpfast {
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "../isa/float_mode.hpp"
+#include "../../isa/float_mode.hpp"
 
 namespace mlpfast {
 namespace {

@@ -7,6 +7,7 @@
 
 #include <vector>
 
+#include "../passes/row_major.hpp"
 #include "plan.hpp"
 
 namespace mlpfast {
@@ -24,18 +25,18 @@ class WidePlan final : public Plan<T> {
   };
   static Tile tile(ptrdiff_t rows, ptrdiff_t panels, const Team& team);
 
-  // Which part of the batch is on its way, and what becomes of its weight gradient.
-  struct Pass {
+  // A block of the batch's rows, and what becomes of its weight gradient.
+  struct Block {
     ptrdiff_t rows;
-    bool first, last;   // of the blocks of the batch
+    bool first, last;   // of the batch
     bool onto_weights;  // the deltas hold the learning rate: the product adds to the weights
   };
 
   // What a thread has to itself.
   struct Member {
-    Workspace<T> ws;  // all but, perhaps, the inputs is common
-    T* transposed;    // a strip of weights
-    T* piece;         // a piece of the weight gradient
+    RowMajorPass<T> pass;  // all its buffers but, perhaps, the inputs are shared
+    T* transposed;         // a strip of weights
+    T* piece;              // a piece of the weight gradient
     ptrdiff_t bad_row = -1;
     bool has_read_ahead = false;
     ptrdiff_t bad_ahead = -1;
@@ -47,10 +48,10 @@ class WidePlan final : public Plan<T> {
            step.batch.rows <= block_rows_;
   }
   void read_ahead(const Step<T>& step, Member& me) const;
-  void forward(const Team& team, const Step<T>& step, const Pass& pass);
-  void backward(const Team& team, const Step<T>& step, const Pass& pass);
-  void weights(const Team& team, const Step<T>& step, const Pass& pass, size_t l);
-  void biases(const Team& team, const Step<T>& step, const Pass& pass, size_t l,
+  void forward(const Team& team, const Step<T>& step, const Block& block);
+  void backward(const Team& team, const Step<T>& step, const Block& block);
+  void weights(const Team& team, const Step<T>& step, const Block& block, size_t l);
+  void biases(const Team& team, const Step<T>& step, const Block& block, size_t l,
               const Panel& panel);
 
   ptrdiff_t block_rows_;

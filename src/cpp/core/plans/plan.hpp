@@ -6,9 +6,12 @@
 
 #include <memory>
 
-#include "network.hpp"
-#include "optimizer.hpp"
-#include "thread_pool.hpp"
+#include "../arena.hpp"
+#include "../data.hpp"
+#include "../network.hpp"
+#include "../optimizer.hpp"
+#include "../thread_pool.hpp"
+#include "../totals.hpp"
 
 namespace mlpfast {
 
@@ -38,7 +41,7 @@ struct Step {
   const double* l2 = nullptr;  // a factor for each layer; null where all are 0
   double l2_share = 1;         // by which all are multiplied
   bool want_metrics = false;
-  Dropping dropping;  // first_row is 0
+  DropoutStep dropout;  // first_row is 0
 
   double l2_of(size_t layer) const { return l2 ? l2_share * l2[layer] : 0.0; }
 };
