@@ -1,4 +1,4 @@
-// The arguments of the kernels for parts of a phase.
+// The kernels' arguments for the parts of a phase.
 #include "row_major.hpp"
 
 #include <algorithm>
@@ -172,10 +172,10 @@ void RowMajorPass<T>::forward(size_t l, const WeightView<T>& w, const T* in,
       g.m = part.size();
       g.n = panel.width;
       g.k = layer.n_in;
-      if (layer.n_out <= net.kernels.few && g.m >= net.kernels.lanes && g.k >= 4 &&
+      if (layer.n_out <= net.kernels.max_skinny_n && g.m >= net.kernels.lanes && g.k >= 4 &&
           !buffers.layout.tiled()) {
         g.n = layer.n_out;
-        net.kernels.few_outputs(g);
+        net.kernels.skinny_gemm(g);
       } else {
         net.kernels.gemm(g);
       }
@@ -302,7 +302,7 @@ void RowMajorPass<T>::derive_whole_rows(size_t l, Range rows) const {
 
 template <class T>
 void RowMajorPass<T>::weight_gradient(size_t l, ptrdiff_t rows, Range inputs, const Panel& panel,
-                                      T* out, bool accumulate, Ahead* ahead) const {
+                                      T* out, bool accumulate, Prefetch* prefetch) const {
   const BlockLayout& in = layout_of_input(l);
   const auto& buffers = layers[l];
   Gemm<T> g{};
@@ -321,7 +321,7 @@ void RowMajorPass<T>::weight_gradient(size_t l, ptrdiff_t rows, Range inputs, co
   g.m = inputs.size();
   g.n = panel.width;
   g.k = rows;
-  g.ahead = ahead;
+  g.prefetch = prefetch;
   net.kernels.gemm(g);
 }
 

@@ -101,7 +101,7 @@ struct RowMajorPass {
 
   // out (inputs.size(), panel.width) = or += x^T delta over the first `rows` rows.
   void weight_gradient(size_t l, ptrdiff_t rows, Range inputs, const Panel& panel, T* out,
-                       bool accumulate, Ahead* ahead = nullptr) const;
+                       bool accumulate, Prefetch* prefetch = nullptr) const;
   void bias_gradient(size_t l, ptrdiff_t rows, const Panel& panel, T* out, bool accumulate) const;
 
  private:

@@ -5,7 +5,7 @@ namespace mlpfast {
 
 template <class T>
 ptrdiff_t RowReader<T>::gather(const Network<T>& net, const Batch<T>& batch, Range part,
-                               ptrdiff_t all, const UnitRows<T>& to, ptrdiff_t ld) const {
+                               ptrdiff_t all, const UnitMajorRows<T>& to, ptrdiff_t ld) const {
   const Data<T>& data = *batch.data;
   const ptrdiff_t n = part.size(), n_in = net.spec.sizes.front(), n_out = net.spec.sizes.back();
   const bool in_place = data.in_place();
@@ -48,7 +48,8 @@ ptrdiff_t RowReader<T>::gather(const Network<T>& net, const Batch<T>& batch, Ran
 }
 
 template <class T>
-void LayerPart<T>::forward(const T* w, const T* x, T* z, ptrdiff_t rows, bool with_bias) const {
+void UnitMajorLayer<T>::forward(const T* w, const T* x, T* z, ptrdiff_t rows,
+                                bool with_bias) const {
   for_each_piece([&](ptrdiff_t at, ptrdiff_t width, Range piece) {
     UnitProduct<T> p;
     p.w = w + at;
@@ -67,7 +68,7 @@ void LayerPart<T>::forward(const T* w, const T* x, T* z, ptrdiff_t rows, bool wi
 }
 
 template <class T>
-void LayerPart<T>::backward(const T* w, const T* d, T* dx, ptrdiff_t rows) const {
+void UnitMajorLayer<T>::backward(const T* w, const T* d, T* dx, ptrdiff_t rows) const {
   for_each_piece([&](ptrdiff_t at, ptrdiff_t width, Range piece) {
     UnitProduct<T> p;
     p.w = w + at;
@@ -86,13 +87,13 @@ void LayerPart<T>::backward(const T* w, const T* d, T* dx, ptrdiff_t rows) const
 }
 
 template <class T>
-void LayerPart<T>::turn(const T* d, T* by_row, ptrdiff_t rows) const {
+void UnitMajorLayer<T>::transpose(const T* d, T* by_row, ptrdiff_t rows) const {
   net.kernels.transpose(d, ld, count(), rows, by_row, units.size());
 }
 
 template <class T>
-void LayerPart<T>::gradient(const T* x, const T* d, const T* by_row, T* gradients, ptrdiff_t rows,
-                            bool first, bool last, T* partial) const {
+void UnitMajorLayer<T>::gradient(const T* x, const T* d, const T* by_row, T* gradients,
+                                 ptrdiff_t rows, bool first, bool last, T* partial) const {
   const ptrdiff_t lanes = net.kernels.lanes;
   for_each_piece([&](ptrdiff_t at, ptrdiff_t width, Range piece) {
     const ptrdiff_t begin = piece.begin - units.begin;
@@ -118,7 +119,7 @@ void LayerPart<T>::gradient(const T* x, const T* d, const T* by_row, T* gradient
   });
 }
 
-bool sums_over_rows_are_shorter(const Layer& layer, ptrdiff_t rows, ptrdiff_t lanes, bool keeps) {
+bool row_lanes_are_cheaper(const Layer& layer, ptrdiff_t rows, ptrdiff_t lanes, bool keeps) {
   const double in_lanes =
       double(layer.n_in * layer.n_out) * (double(rows) / double(lanes) + (keeps ? 1 : 3));
   const double by_units = double(rows) * (double(layer.n_in * layer.out_padded) / double(lanes) +
@@ -127,7 +128,7 @@ bool sums_over_rows_are_shorter(const Layer& layer, ptrdiff_t rows, ptrdiff_t la
 }
 
 template <class T>
-Totals unit_loss(const Network<T>& net, const UnitRows<T>& in, const T* z, T* a, T* d,
+Totals unit_loss(const Network<T>& net, const UnitMajorRows<T>& in, const T* z, T* a, T* d,
                  bool has_weights, bool want_metrics, ptrdiff_t rows, ptrdiff_t ld, T scale) {
   UnitLoss<T> r;
   r.z = z;
@@ -160,11 +161,11 @@ Totals unit_loss(const Network<T>& net, const UnitRows<T>& in, const T* z, T* a,
   return totals;
 }
 
-#define MLPFAST_INSTANTIATE(T)                                                                   \
-  template struct RowReader<T>;                                                                  \
-  template struct LayerPart<T>;                                                                  \
-  template Totals unit_loss(const Network<T>&, const UnitRows<T>&, const T*, T*, T*, bool, bool, \
-                            ptrdiff_t, ptrdiff_t, T);
+#define MLPFAST_INSTANTIATE(T)                                                                  \
+  template struct RowReader<T>;                                                                 \
+  template struct UnitMajorLayer<T>;                                                            \
+  template Totals unit_loss(const Network<T>&, const UnitMajorRows<T>&, const T*, T*, T*, bool, \
+                            bool, ptrdiff_t, ptrdiff_t, T);
 MLPFAST_INSTANTIATE(float)
 MLPFAST_INSTANTIATE(double)
 

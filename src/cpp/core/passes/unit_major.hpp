@@ -12,21 +12,21 @@ namespace mlpfast {
 
 // What is read of some rows.
 template <class T>
-struct UnitRows {
+struct UnitMajorRows {
   T* x;       // (n_in, ld)
   T* target;  // (n_out, ld)
   T* weight;  // (rows,) sample weights
   static ptrdiff_t size(const NetSpec& spec, ptrdiff_t ld) {
     return (spec.sizes.front() + spec.sizes.back() + 1) * ld;
   }
-  // As they lie in so many elements from `memory` on.
-  static UnitRows in(T* memory, const NetSpec& spec, ptrdiff_t ld) {
+  // The three arrays in `size` elements from `memory` on.
+  static UnitMajorRows in(T* memory, const NetSpec& spec, ptrdiff_t ld) {
     T* target = memory + spec.sizes.front() * ld;
     return {memory, target, target + spec.sizes.back() * ld};
   }
 };
 
-// Room to read rows with.
+// Scratch memory to read rows with.
 template <class T>
 struct RowReader {
   const T** rows;  // where the rows of x, then those of y begin, `most` each
@@ -35,11 +35,12 @@ struct RowReader {
   // Reads some rows of the batch, and repeats the last up to `all`; returns the first that is not
   // finite, or -1.
   ptrdiff_t gather(const Network<T>& net, const Batch<T>& batch, Range part, ptrdiff_t all,
-                   const UnitRows<T>& to, ptrdiff_t ld) const;
+                   const UnitMajorRows<T>& to, ptrdiff_t ld) const;
 };
 
+// A layer of the net, all of its inputs and units or some: its products with unit-major blocks.
 template <class T>
-struct LayerPart {
+struct UnitMajorLayer {
   const Network<T>& net;
   const Layer& layer;
   Range inputs;
@@ -65,12 +66,12 @@ struct LayerPart {
 
   // What the inputs x (inputs, ld) give the units z (units, ld).
   void forward(const T* w, const T* x, T* z, ptrdiff_t rows, bool with_bias) const;
-  // The gradient by the inputs, dx (inputs, ld), from the deltas d (units, ld).
+  // The gradient with respect to the inputs, dx (inputs, ld), from the deltas d (units, ld).
   void backward(const T* w, const T* d, T* dx, ptrdiff_t rows) const;
-  // The deltas as `gradient` may want them: (rows, units), padding included.
-  void turn(const T* d, T* by_row, ptrdiff_t rows) const;
-  // The gradient of the weights, into `gradients` as it is packed. With the deltas turned, or if
-  // `by_row` is null, with rows in the lanes; for the rest see UnitGradient.
+  // The deltas as `gradient` may take them: (rows, units), padding included.
+  void transpose(const T* d, T* by_row, ptrdiff_t rows) const;
+  // The gradient with respect to the weights, into `gradients` as these are packed. From transposed
+  // deltas, or if `by_row` is null, with rows in the lanes; for the rest see UnitGradient.
   void gradient(const T* x, const T* d, const T* by_row, T* gradients, ptrdiff_t rows,
                 bool first = true, bool last = true, T* partial = nullptr) const;
 };
@@ -79,12 +80,12 @@ struct LayerPart {
 // instructions: it adds up a vector at the end of each sum, three instructions, or one if the
 // vector is kept for the next block; the other fills vectors with outputs and has to transpose the
 // deltas, a third of an instruction each.
-bool sums_over_rows_are_shorter(const Layer& layer, ptrdiff_t rows, ptrdiff_t lanes, bool keeps);
+bool row_lanes_are_cheaper(const Layer& layer, ptrdiff_t rows, ptrdiff_t lanes, bool keeps);
 
-// The loss of some rows, and the deltas of the output layer; z is where the logits stand, if the
-// loss wants them.
+// The loss of some rows, and the deltas of the output layer; z holds the logits, if the loss takes
+// them.
 template <class T>
-Totals unit_loss(const Network<T>& net, const UnitRows<T>& in, const T* z, T* a, T* d,
+Totals unit_loss(const Network<T>& net, const UnitMajorRows<T>& in, const T* z, T* a, T* d,
                  bool has_weights, bool want_metrics, ptrdiff_t rows, ptrdiff_t ld, T scale);
 
 }  // namespace mlpfast

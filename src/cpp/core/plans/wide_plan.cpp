@@ -22,7 +22,7 @@ WidePlan<T>::WidePlan(const Network<T>& net, ptrdiff_t rows, int threads, bool f
   Arena& arena = this->arena_;
   const auto buffers = RowMajorPass<T>::reserve(net, arena, block_rows_, true, true);
   const ptrdiff_t input_bytes = RowMajorPass<T>::tiled_input_bytes(net, block_rows_);
-  each_reads_ = input_bytes * (this->team_size_ - 1) <= kMostCopiedBytes && !net.drops_inputs();
+  private_inputs_ = input_bytes * (this->team_size_ - 1) <= kMostCopiedBytes && !net.drops_inputs();
   ptrdiff_t widest = 0;  // of the layers whose weights are transposed: not the first
   for (size_t l = 1; l < net.depth(); ++l)
     widest = std::max(widest, net.layout.layers[l].out_padded);
@@ -30,7 +30,7 @@ WidePlan<T>::WidePlan(const Network<T>& net, ptrdiff_t rows, int threads, bool f
   for (int i = 0; i < this->team_size_; ++i) {
     transposed.push_back(arena.reserve_array<T>(widest * net.kernels.panel));
     pieces.push_back(arena.reserve_array<T>(kPieceRows * net.kernels.panel));
-    inputs.push_back(i == 0 || !each_reads_ ? buffers.front() : arena.reserve(input_bytes));
+    inputs.push_back(i == 0 || !private_inputs_ ? buffers.front() : arena.reserve(input_bytes));
   }
   const bool keeps = !fused || block_rows_ < rows;
   const ptrdiff_t gradient = keeps ? arena.reserve_array<T>(net.layout.packed_size) : 0;
@@ -56,7 +56,7 @@ void WidePlan<T>::step(const Team& team, const Step<T>& step) {
   }
   for (ptrdiff_t begin = 0; begin < batch.rows; begin += block_rows_) {
     const ptrdiff_t n = std::min(block_rows_, batch.rows - begin);
-    if (begin > 0) team.sync();  // the last block's inputs are no longer wanted
+    if (begin > 0) team.sync();  // the last block's inputs are no longer needed
     DropoutStep& dropout = members_[size_t(team.index)].pass.dropout;
     dropout = step.dropout;
     dropout.first_row = begin;
@@ -72,29 +72,29 @@ void WidePlan<T>::step(const Team& team, const Step<T>& step) {
   }
 }
 
-// The targets of a row are read by who computes its loss.
+// The targets of a row are read by the thread that computes its loss.
 template <class T>
 void WidePlan<T>::gather(const Team& team, const Step<T>& step, Range rows, T scale) {
   Member& me = members_[size_t(team.index)];
   const Range part = share(rows.size(), team.index, team.count);
   const Range mine = {rows.begin + part.begin, rows.begin + part.end};
   me.pass.gather_targets(step.batch, mine, rows.begin, scale);
-  if (!each_reads_) {
+  if (!private_inputs_) {
     me.bad_row = me.pass.gather_inputs(step.batch, mine, rows.begin);
     team.sync();
-  } else if (step.announced && me.has_read_ahead) {
-    me.bad_row = me.bad_ahead;
+  } else if (step.announced && me.has_next) {
+    me.bad_row = me.next_bad_row;
   } else {
     me.bad_row = me.pass.gather_inputs(step.batch, rows, rows.begin);
   }
-  me.has_read_ahead = false;
+  me.has_next = false;
 }
 
-// The next batch takes the place of this one, whose inputs are no longer wanted.
+// The next batch's inputs replace those of this one, which are no longer needed.
 template <class T>
-void WidePlan<T>::read_ahead(const Step<T>& step, Member& me) const {
-  me.bad_ahead = me.pass.gather_inputs(step.next, {0, step.next.rows}, 0);
-  me.has_read_ahead = true;
+void WidePlan<T>::read_next(const Step<T>& step, Member& me) const {
+  me.next_bad_row = me.pass.gather_inputs(step.next, {0, step.next.rows}, 0);
+  me.has_next = true;
 }
 
 // A grid of the team over rows and panels, with the least work for the busiest; cutting panels
@@ -124,7 +124,7 @@ void WidePlan<T>::forward(const Team& team, const Step<T>& step, const Block& bl
     const Layer& layer = net.layout.layers[l];
     const ptrdiff_t panels = ptrdiff_t(layer.panels.size());
     const bool last = l + 1 == net.depth();
-    // The loss wants whole rows as well, and follows at once.
+    // The loss needs whole rows as well, and follows at once.
     Tile part = {share(block.rows, team.index, team.count), {0, panels}};
     if (!last && !net.whole_rows(l)) part = tile(block.rows, panels, team);
     pass.forward(l, packed_view(layer, static_cast<const T*>(step.state.w)), pass.input_of(l),
@@ -165,17 +165,17 @@ void WidePlan<T>::backward(const Team& team, const Step<T>& step, const Block& b
 
 namespace {
 
-// What an update of n parameters will read: a large net has it in memory alone.
+// What an update of n parameters reads: of a large net it is in no cache.
 template <class T>
-Ahead state_of(const State<T>& state, ptrdiff_t at, ptrdiff_t n) {
+Prefetch prefetch_of(const State<T>& state, ptrdiff_t at, ptrdiff_t n) {
   const T* moments = state.m ? state.m : state.v;
-  Ahead ahead{};
-  ahead.x = reinterpret_cast<const char*>(state.w + at);
+  Prefetch prefetch{};
+  prefetch.x = reinterpret_cast<const char*>(state.w + at);
   // The arrays follow each other at one distance.
-  ahead.stride = moments ? (moments - state.w) * ptrdiff_t(sizeof(T)) : 0;
-  ahead.rows = 1 + (state.m != nullptr) + (state.v != nullptr);
-  ahead.bytes = n * ptrdiff_t(sizeof(T));
-  return ahead;
+  prefetch.stride = moments ? (moments - state.w) * ptrdiff_t(sizeof(T)) : 0;
+  prefetch.rows = 1 + (state.m != nullptr) + (state.v != nullptr);
+  prefetch.bytes = n * ptrdiff_t(sizeof(T));
+  return prefetch;
 }
 
 }  // namespace
@@ -191,11 +191,11 @@ void WidePlan<T>::weights(const Team& team, const Step<T>& step, const Block& bl
   const Tile part = tile(n_pieces, ptrdiff_t(layer.panels.size()), team);
   // Few enough inputs at a time that they stay in the cache for all panels.
   const ptrdiff_t chunk = std::max<ptrdiff_t>(net.rows_in_cache(block.rows) / kPieceRows, 1);
-  const bool reads_ahead = l == 0 && this->reads_ahead(step);
-  Ahead ahead{};
-  if (reads_ahead) {
+  const bool reads_next = l == 0 && this->reads_next(step);
+  Prefetch prefetch{};
+  if (reads_next) {
     const Gather<T> rows = step.next.gather({0, step.next.rows}, layer.n_in);
-    ahead = {rows.x, rows.stride, rows.order, rows.rows, step.next.bytes(layer.n_in)};
+    prefetch = {rows.x, rows.stride, rows.order, rows.rows, step.next.bytes(layer.n_in)};
   }
   const auto inputs_of = [&](ptrdiff_t begin, ptrdiff_t end) {
     return Range{begin * kPieceRows, std::min(end * kPieceRows, layer.n_in)};
@@ -212,18 +212,18 @@ void WidePlan<T>::weights(const Team& team, const Step<T>& step, const Block& bl
         T* gradient = block.onto_weights ? step.state.w + at
                       : fused            ? me.piece
                                          : this->gradients_ + at;
-        if (!reads_ahead && step.optimizer && block.last) ahead = state_of(step.state, at, n);
+        if (!reads_next && step.optimizer && block.last) prefetch = prefetch_of(step.state, at, n);
         me.pass.weight_gradient(l, block.rows, inputs, panel, gradient,
                                 block.onto_weights || !block.first,
-                                ahead.rows > 0 ? &ahead : nullptr);
+                                prefetch.rows > 0 ? &prefetch : nullptr);
         if (!block.onto_weights && step.optimizer && block.last)
           this->update(net, step, at, gradient, n, step.l2_of(l));
       }
-      // Who has the first rows of a panel does its biases.
+      // The thread that has the first rows of a panel does its biases.
       if (begin == 0 && end > 0 && net.spec.bias) biases(team, step, block, l, panel);
     }
   }
-  if (reads_ahead) read_ahead(step, me);
+  if (reads_next) read_next(step, me);
 }
 
 template <class T>

@@ -1,7 +1,7 @@
 // The plan for nets with many parameters: the threads share every layer.
 //
 // The whole batch goes through a layer before the next one; each thread computes some rows or
-// panels of a phase's output, and all wait for each other in between. The optimizer's update is the
+// panels of a phase's output, with a barrier in between. The optimizer's update is the
 // epilogue of the weight gradient's product.
 #pragma once
 
@@ -32,22 +32,23 @@ class WidePlan final : public Plan<T> {
     bool onto_weights;  // the deltas hold the learning rate: the product adds to the weights
   };
 
-  // What a thread has to itself.
+  // What a thread has for itself.
   struct Member {
     RowMajorPass<T> pass;  // all its buffers but, perhaps, the inputs are shared
     T* transposed;         // a strip of weights
     T* piece;              // a piece of the weight gradient
     ptrdiff_t bad_row = -1;
-    bool has_read_ahead = false;
-    ptrdiff_t bad_ahead = -1;
+    // Of the next batch, whose inputs may have been read already.
+    bool has_next = false;
+    ptrdiff_t next_bad_row = -1;
   };
 
   void gather(const Team& team, const Step<T>& step, Range rows, T scale);
-  bool reads_ahead(const Step<T>& step) const {
-    return each_reads_ && step.next.rows > 0 && step.next.rows <= block_rows_ &&
+  bool reads_next(const Step<T>& step) const {
+    return private_inputs_ && step.next.rows > 0 && step.next.rows <= block_rows_ &&
            step.batch.rows <= block_rows_;
   }
-  void read_ahead(const Step<T>& step, Member& me) const;
+  void read_next(const Step<T>& step, Member& me) const;
   void forward(const Team& team, const Step<T>& step, const Block& block);
   void backward(const Team& team, const Step<T>& step, const Block& block);
   void weights(const Team& team, const Step<T>& step, const Block& block, size_t l);
@@ -56,8 +57,8 @@ class WidePlan final : public Plan<T> {
 
   ptrdiff_t block_rows_;
   // Whether each thread reads the inputs into memory of its own. Fetching a line that another core
-  // has just written costs as much as fetching it from the caller's array, which can be done ahead.
-  bool each_reads_;
+  // has just written costs as much as fetching it from the caller's array, which can be prefetched.
+  bool private_inputs_;
   std::vector<Member> members_;
 };
 
