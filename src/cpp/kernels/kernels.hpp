@@ -203,7 +203,7 @@ struct TinyLayer {
 };
 
 // What decides, with the numbers of row and unit, which inputs of a layer are dropped: see
-// _dropout.py, whose low + batch, high and layer these are.
+// dropout.py, whose low + batch, high and layer these are.
 struct DropoutKey {
   uint32_t step[2];
   uint32_t layer;
