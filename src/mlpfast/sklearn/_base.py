@@ -12,19 +12,14 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from mlpfast.backends.base import Array
 from mlpfast.backends.threads import limited_to
-from mlpfast.sklearn import _lbfgs, _stochastic
+from mlpfast.sklearn import _convert, _lbfgs, _stochastic
+from mlpfast.sklearn._fitted import holds_best
 from mlpfast.sklearn._parameters import COMMON, OWN, bound_factors, engine_name, engine_names
 from mlpfast.sklearn._rows import Problem, Rows
 from mlpfast.sklearn._weights import Weights
 from mlpfast.spec import Loss, NetSpec, check_int
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
-
-
-def holds_best(estimator: Any) -> bool:
-    """Return whether early stopping has made its best weights the estimator's: the same arrays."""
-    best, last = getattr(estimator, "_best_coefs", ()), getattr(estimator, "coefs_", ())
-    return len(best) == len(last) > 0 and all(a is b for a, b in zip(best, last, strict=True))
 
 
 class BaseMLP(BaseEstimator):  # type: ignore[misc]
@@ -345,8 +340,6 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         --------
         from_sklearn : The other way.
         """
-        from mlpfast.sklearn import _convert
-
         return _convert.to_sklearn(self)
 
     def __getstate__(self) -> dict[str, Any]:

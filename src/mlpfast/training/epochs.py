@@ -1,7 +1,7 @@
 """The one loop over epochs, and what an epoch needs: a row order, a dropout key, learning rates.
 
-`MLP.fit` and the scikit-learn face run their epochs here. Each says where its orders, keys and rates
-come from, who trains on them, and when to stop.
+`MLP.fit` and the scikit-learn face run their epochs here. Each says where its orders, keys and
+rates come from, who trains on them, and when to stop.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 
 from mlpfast.backends.base import Array, Epochs, Report
 
-#: ``orders(epochs)`` draws the row orders (epochs, n) int64 of the next epochs, None for the natural
-#: one; ``keys(epochs)`` their dropout keys (epochs,) uint64.
+#: ``orders(epochs)`` draws the row orders (epochs, n) int64 of the next epochs, None for the
+#: natural one; ``keys(epochs)`` draws their dropout keys (epochs,) uint64.
 DrawOrders: TypeAlias = Callable[[int], Array | None]
 DrawKeys: TypeAlias = Callable[[int], Array]
 
@@ -82,6 +82,26 @@ def permutations(rng: Any, n: int, epochs: int) -> Array:
     if epochs == 1:
         return np.asarray(rng.permutation(n)[None], np.int64)
     return np.stack([rng.permutation(n) for _ in range(epochs)]).astype(np.int64, copy=False)
+
+
+def reshuffles(rng: Any, n: int) -> DrawOrders:
+    """Return what draws row orders of n rows as scikit-learn's MLP does.
+
+    Each epoch shuffles the order of the one before.
+    """
+    order = np.arange(n)
+
+    def orders(epochs: int) -> Array:
+        nonlocal order
+        drawn = []
+        for _ in range(epochs):
+            positions = np.arange(n)
+            rng.shuffle(positions)
+            order = order[positions]
+            drawn.append(order)
+        return drawn[0][None] if epochs == 1 else np.stack(drawn)
+
+    return orders
 
 
 def dropout_keys(rng: Any, epochs: int) -> Array:
