@@ -11,6 +11,11 @@ from mlpfast.arrays import as_array, check_out
 from mlpfast.backends.base import Array
 from mlpfast.spec import ACTIVATIONS, FORWARD_ONLY, check_choice
 
+__all__ = [
+    "dense_backward",
+    "dense_forward",
+]
+
 
 def dense_forward(
     x: Any,

@@ -18,6 +18,11 @@ from mlpfast.spec import Loss, NetSpec, Optimizer, check_optimizer, check_real
 from mlpfast.training.callbacks import Callback
 from mlpfast.training.history import History, check_metrics, summarize
 
+__all__ = [
+    "MLP",
+    "check_net",
+]
+
 
 class MLP(Net):
     """A multilayer perceptron: a chain of dense layers.

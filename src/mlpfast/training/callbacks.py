@@ -23,6 +23,17 @@ from mlpfast.spec.schedules import (
 )
 from mlpfast.training.history import History
 
+__all__ = [
+    "CSVLogger",
+    "Callback",
+    "CallbackList",
+    "EarlyStopping",
+    "LambdaCallback",
+    "ModelCheckpoint",
+    "as_callback",
+    "asks_to_stop",
+]
+
 _SCHEDULES = (StepDecay, ExponentialDecay, CosineDecay, PerStep, ReduceOnPlateau)
 
 
