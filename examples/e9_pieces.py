@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mlpfast.inspection.formulas import ACTIVATION_FORMULAS
+from mlpfast.spec import ACTIVATION_RECORDS
 from mlpfast.kernels import dense_backward, dense_forward
 from mlpfast.spec import ACTIVATIONS, FORWARD_ONLY, FROM_PREACTIVATION
 
@@ -60,7 +60,7 @@ def main(backend=None):
 
 
 def name_formula(name):
-    return f"a = {ACTIVATION_FORMULAS[name].output}"
+    return f"a = {ACTIVATION_RECORDS[name].output}"
 
 
 if __name__ == "__main__":

@@ -130,7 +130,7 @@ def _check_outputs(args: argparse.Namespace) -> None:
 def split(
     table: Table, args: argparse.Namespace
 ) -> tuple[tuple[Array, Array], tuple[Array, Array] | None, bool]:
-    """Return rows to train on, rows to be judged by, and whether the data set these apart."""
+    """Return rows to train on, rows to evaluate on, and whether the data set these apart."""
     if table.y is None:
         raise ValueError(f"{args.data}: there are no targets to learn")
     if len(table) == 0:

@@ -64,7 +64,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         return y
 
     def _score(self, wanted: Array, outputs: Array, weight: Array | None) -> float:
-        """Return the score that early stopping goes by; `wanted` are engine targets."""
+        """Return the score for early stopping; `wanted` are engine targets."""
         raise NotImplementedError
 
     # ------------------------------------------------------------------ fitting
@@ -78,7 +78,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X : array or CSR or CSC matrix of shape (n_samples, n_features)
-            Rows to learn from. float32 and float64 are kept, all else becomes float64.
+            Rows to train on. float32 and float64 are kept, all else becomes float64.
         y : array of shape (n_samples,) or (n_samples, n_outputs)
             Class labels, or numbers for a regression.
         sample_weight : array of shape (n_samples,), default None

@@ -207,7 +207,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         Parameters
         ----------
         X : array or CSR or CSC matrix of shape (n_samples, n_features)
-            Rows to learn from.
+            Rows to train on.
         y : array of shape (n_samples,) or (n_samples, n_classes)
             Their classes, or which labels apply.
         sample_weight : array of shape (n_samples,), default None

@@ -208,7 +208,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         Parameters
         ----------
         X : array or CSR or CSC matrix of shape (n_samples, n_features)
-            Rows to learn from.
+            Rows to train on.
         y : array of shape (n_samples,) or (n_samples, n_outputs)
             What is to be predicted.
         sample_weight : array of shape (n_samples,), default None

@@ -65,7 +65,7 @@ class Problem(NamedTuple):
 
     @property
     def training_weight(self) -> Array | None:
-        """The weights that training goes by."""
+        """The weights of the rows in training."""
         if self.weight is None or self.class_weight is None:
             return self.class_weight if self.weight is None else self.weight
         return self.weight * self.class_weight

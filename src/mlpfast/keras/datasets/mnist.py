@@ -13,7 +13,7 @@ __all__ = [
 
 
 def load_data(path: str | os.PathLike[str] | None = None) -> tuple[_images.Part, _images.Part]:
-    """Return 60,000 images of digits to learn from and 10,000 to be judged by.
+    """Return 60,000 images of digits to train on and 10,000 to test on.
 
     Parameters
     ----------
