@@ -143,8 +143,8 @@ template <class T>
 py::tuple run_trainer(Trainer<T>& trainer, In<T>& params, const py::array& x, const py::array& y,
                       const MaybeIn<T>& weight, double scale, const MaybeIn<int64_t>& orders,
                       const In<double>& learning_rates, ptrdiff_t batch_size,
-                      std::vector<double> l2, bool l2_per_row, bool want_penalty,
-                      bool heed_nonfinite, bool want_metrics, int threads, const In<uint8_t>& stop,
+                      std::vector<double> l2, bool l2_per_row, bool want_penalty, bool check_finite,
+                      bool want_metrics, int threads, const In<uint8_t>& stop,
                       const MaybeIn<uint64_t>& dropout_keys, bool check_signals) {
   RunArgs<T> args;
   args.data = data_of<T>(x, y, weight, scale);
@@ -156,7 +156,7 @@ py::tuple run_trainer(Trainer<T>& trainer, In<T>& params, const py::array& x, co
   args.l2 = std::move(l2);
   args.l2_per_row = l2_per_row;
   args.want_penalty = want_penalty;
-  args.heed_nonfinite = heed_nonfinite;
+  args.check_finite = check_finite;
   args.want_metrics = want_metrics;
   args.threads = threads;
   args.poll.stop = stop.data();
@@ -300,7 +300,7 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
       .def("run", &run_trainer<T>, "params"_a.noconvert(), "x"_a.noconvert(), "y"_a.noconvert(),
            "weight"_a.noconvert(), "scale"_a, "orders"_a.noconvert(),
            "learning_rates"_a.noconvert(), "batch_size"_a, "l2"_a, "l2_per_row"_a, "want_penalty"_a,
-           "heed_nonfinite"_a, "want_metrics"_a, "threads"_a, "stop"_a.noconvert(),
+           "check_finite"_a, "want_metrics"_a, "threads"_a, "stop"_a.noconvert(),
            "dropout_keys"_a.noconvert(), "check_signals"_a)
       .def_property_readonly("steps", &Trainer<T>::steps)
       .def(

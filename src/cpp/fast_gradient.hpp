@@ -5,7 +5,7 @@
 #include <atomic>
 #include <memory>
 
-#include "core/tiny_plan.hpp"
+#include "core/plans/tiny_plan.hpp"
 #include "fast_call.hpp"
 
 namespace mlpfast {

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "occupied.hpp"
+#include "exclusive_use.hpp"
 
 namespace mlpfast {
 
@@ -16,7 +16,7 @@ Gradient<T>::Gradient(const Network<T>& net, const Data<T>& data, int threads, b
 
 template <class T>
 double Gradient<T>::compute(const T* flat, T* grad) {
-  const Occupied occupied(busy_, "this gradient is being computed by another thread");
+  const ExclusiveUse exclusive(busy_, "this gradient is being computed by another thread");
   Totals totals;
   if (!tiny_ || !tiny_->gradient(data_, flat, grad, totals)) totals = by_plan(flat, grad);
   if (net_.spec.reduction == Reduction::sum) return totals.loss;

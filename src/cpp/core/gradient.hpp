@@ -5,8 +5,8 @@
 #include <memory>
 #include <optional>
 
-#include "plan.hpp"
-#include "tiny_plan.hpp"
+#include "plans/plan.hpp"
+#include "plans/tiny_plan.hpp"
 
 namespace mlpfast {
 

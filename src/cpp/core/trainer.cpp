@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "../isa/float_mode.hpp"
-#include "occupied.hpp"
+#include "exclusive_use.hpp"
 
 namespace mlpfast {
 namespace {
@@ -31,12 +31,12 @@ Trainer<T>::Trainer(std::shared_ptr<const Network<T>> net, const OptimizerSpec& 
 
 template <class T>
 RunResult Trainer<T>::run(const RunArgs<T>& args, T* flat) {
-  const Occupied occupied(busy_, kBusy);
+  const ExclusiveUse exclusive(busy_, kBusy);
   const Layout& layout = net_->layout;
   const ptrdiff_t rows = std::min(args.batch_size, args.data.n);
   const bool wants_penalty = args.want_penalty && args.has_l2();
   // The plan of the smallest nets has the plain ways alone.
-  const bool plain = !clipped_ && !wants_penalty && !args.l2_per_row && args.heed_nonfinite;
+  const bool plain = !clipped_ && !wants_penalty && !args.l2_per_row && args.check_finite;
   if (plain && TinyPlan<T>::suits(*net_, rows)) {
     plan_ = nullptr;
     if (!tiny_ || !tiny_->fits(rows))
@@ -55,7 +55,7 @@ RunResult Trainer<T>::run(const RunArgs<T>& args, T* flat) {
   const int64_t steps_before = steps_;
   std::vector<T> before;
   pack(layout, flat, state_.w);
-  const bool returns = args.epochs > 1 && args.heed_nonfinite;
+  const bool returns = args.epochs > 1 && args.check_finite;
   saved_ = returns && layout.n_params > kSmallNet ? flat : nullptr;
   if (returns && !saved_) before.assign(state_.w, state_.w + arena_.size() / ptrdiff_t(sizeof(T)));
 
@@ -65,8 +65,8 @@ RunResult Trainer<T>::run(const RunArgs<T>& args, T* flat) {
     squares_ = nullptr;
   }
   RunResult result = run_epochs(args, args.epochs);
-  const bool finite = !args.heed_nonfinite || (result.status != Status::diverged &&
-                                               all_finite(state_.w, layout.packed_size));
+  const bool finite = !args.check_finite || (result.status != Status::diverged &&
+                                             all_finite(state_.w, layout.packed_size));
   if (result.status == Status::bad_input) return result;
   if (finite) {
     unpack(layout, state_.w, flat);
@@ -110,9 +110,9 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
   const TrainingFloatMode mode;
   const bool leads = team.index == 0;
   const ptrdiff_t n = args.data.n;
-  // Member 0 alone asks it.
+  // For member 0 alone.
   Watch watch(args.poll, net_->flops_training() * double(std::min(args.batch_size, n)));
-  // Every member begins the steps itself, and need not wait for another to have done so.
+  // Every member begins the steps itself, which saves a barrier.
   Optimizer<T> optimizer = optimizer_;
   int64_t t = steps_;
   const bool has_l2 = args.has_l2();
@@ -140,10 +140,10 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
       step.want_metrics = args.want_metrics;
       if (args.dropout_keys) {
         const uint64_t key = args.dropout_keys[e];
-        step.dropping.step[0] = uint32_t(key) + uint32_t(first / args.batch_size);
-        step.dropping.step[1] = uint32_t(key >> 32);
+        step.dropout.key[0] = uint32_t(key) + uint32_t(first / args.batch_size);
+        step.dropout.key[1] = uint32_t(key >> 32);
       }
-      // Nobody moves a weight in a step before all have come this far.
+      // No thread updates a weight in a step before all have come this far.
       if (squares_) squares_->add_up(team, state_.w);
       plan_->step(team, step);
       if (clipped_) {
@@ -161,12 +161,12 @@ void Trainer<T>::train(const Team& team, const RunArgs<T>& args, ptrdiff_t epoch
         if (plan_->bad_row() >= 0) {
           result.status = Status::bad_input;
           result.bad_row = plan_->bad_row();
-        } else if (args.heed_nonfinite && !std::isfinite(totals.loss)) {
+        } else if (args.check_finite && !std::isfinite(totals.loss)) {
           result.status = Status::diverged;
         } else if (watch.must_stop(1) && !(e + 1 == epochs && first + rows == n)) {
           result.status = Status::interrupted;
         }
-        // All have read the last answer: a team meets at least once within a step.
+        // All have read the last value: a step has at least one barrier.
         go_on_ = result.status == Status::ok;
       }
       team.sync();  // all updates are done
@@ -211,7 +211,7 @@ void Trainer<T>::get_moments(T* m, T* v) const {
 
 template <class T>
 void Trainer<T>::set_moments(int64_t steps, const T* m, const T* v) {
-  const Occupied occupied(busy_, kBusy);
+  const ExclusiveUse exclusive(busy_, kBusy);
   steps_ = steps;
   if (state_.m) pack(net_->layout, m, state_.m);
   if (state_.v) pack(net_->layout, v, state_.v);

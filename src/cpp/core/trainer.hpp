@@ -5,9 +5,9 @@
 #include <memory>
 
 #include "clipped_update.hpp"
-#include "plan.hpp"
+#include "plans/plan.hpp"
+#include "plans/tiny_plan.hpp"
 #include "run.hpp"
-#include "tiny_plan.hpp"
 #include "weight_squares.hpp"
 
 namespace mlpfast {

@@ -21,7 +21,7 @@ struct Step {
 struct Sigmoid {
   template <class V>
   static V value(V z) {
-    if constexpr (V::waits) return logistic_soon(z);
+    if constexpr (V::latency_bound) return logistic_low_latency(z);
     return logistic(z);
   }
   template <class V>

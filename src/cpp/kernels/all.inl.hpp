@@ -11,7 +11,7 @@
 
 #include "gemv.inl.hpp"
 
-#include "few.inl.hpp"
+#include "skinny_gemm.inl.hpp"
 
 #include "activations.inl.hpp"
 
@@ -19,7 +19,7 @@
 
 #include "optimizers.inl.hpp"
 
-#include "moves.inl.hpp"
+#include "layout_ops.inl.hpp"
 
 #include "dropout.inl.hpp"
 
@@ -39,8 +39,8 @@ const Kernels<T> table = {
     V<T>::lanes* V<T>::tile_vectors,
     gemm<V<T>>,
     gemv<V<T>>,
-    most_few<V<T>>,
-    few_outputs<V<T>>,
+    max_skinny_n<V<T>>,
+    skinny_gemm<V<T>>,
     {activate<V<T>, Identity>, activate<V<T>, Step>, activate<V<T>, Sigmoid>, activate<V<T>, Tanh>,
      activate<V<T>, Relu>, activate<V<T>, LeakyRelu>, activate<V<T>, Elu>, activate<V<T>, Softplus>,
      activate<V<T>, Silu>, activate<V<T>, Gelu>, activate<V<T>, Exp>, softmax<V<T>>},

@@ -207,20 +207,20 @@ void categorical_crossentropy(const LossRows<typename V::T>& r) {
   }
 }
 
-// The largest element of each lane so far, and its place in the row.
+// The largest element of each lane so far, and its index in the row.
 template <class V>
 struct LargestOf {
-  V value, place;
+  V value, index;
   void look_at(V x, V where) {
     const auto above = less(value, x);
     value = V::select(above, x, value);
-    place = V::select(above, where, place);
+    index = V::select(above, where, index);
   }
-  // The place of the largest of all lanes, the first of equals.
+  // The index of the largest of all lanes, the first of equals.
   typename V::T first() const {
     const V top = V::set(largest(value));
     const V lowest = V::set(-MathConstants<typename V::T>::infinity);
-    return -largest(V::select(less(value, top), lowest, V::set(0) - place));
+    return -largest(V::select(less(value, top), lowest, V::set(0) - index));
   }
 };
 

@@ -125,7 +125,7 @@ double square_sum(typename V::T* g, const typename V::T* w, typename V::T l2, pt
   }
   const double fast = double(sum(even + odd));
   if (fast > 1e-20 && fast < double(MathConstants<T>::infinity)) return fast;
-  // The squares of floats have all a place in double.
+  // The squares of floats are all in the range of double.
   double slow = 0;
   for (ptrdiff_t i = 0; i < n; ++i) slow += double(g[i]) * double(g[i]);
   return slow;

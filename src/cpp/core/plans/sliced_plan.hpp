@@ -2,20 +2,19 @@
 // hidden units are shared out.
 //
 // The units are cut into slices, a number that does not depend on the threads. Who has a slice
-// computes its outputs for all rows and what they add to the logits of the output layer; after the
-// threads have met once, each adds these up, has the deltas of the output layer for itself, and
-// goes back through its slices and updates their weights, which nobody else reads. So no weight and
-// no gradient goes from one core to another: where these share no cache that is most of the time
-// of a small step.
+// computes its outputs for all rows and what they add to the logits of the output layer; after one
+// barrier, each thread adds these up, computes the deltas of the output layer for itself, goes back
+// through its slices, and updates their weights, which no other thread reads. So no weight and no
+// gradient goes from one core to another: where these share no cache that is most of the time of a
+// small step.
 //
 // As in the narrow plan, the rows lie in the lanes of vectors.
 #pragma once
 
 #include <vector>
 
-#include "layer_part.hpp"
+#include "../passes/unit_major.hpp"
 #include "plan.hpp"
-#include "unit_rows.hpp"
 
 namespace mlpfast {
 
@@ -30,19 +29,19 @@ class SlicedPlan final : public Plan<T> {
  private:
   // Some hidden units, and their buffers.
   struct Slice {
-    LayerPart<T> in, out;  // their weights on both sides
-    T *z, *a, *d;          // (units, ld); z and a may be the same
-    T* part;               // what they add to the logits, (n_out, ld)
+    UnitMajorLayer<T> in, out;  // their weights on both sides
+    T *z, *a, *d;               // (units, ld); z and a may be the same
+    T* part;                    // what they add to the logits, (n_out, ld)
   };
   // What every thread has for itself.
   struct Member {
-    UnitRows<T> in;
+    UnitMajorRows<T> in;
     RowReader<T> reader;
     T *z, *a, *d;  // of the output layer, (n_out, ld); z and a may be the same
     T* sums;       // of its deltas
     T* by_row;     // deltas of a slice or of the output layer (rows, units)
   };
-  void ask_for(const State<T>& state, const Slice& slice) const;
+  void prefetch_slice(const State<T>& state, const Slice& slice) const;
   void forward(const T* w, const Slice& slice, ptrdiff_t rows, const Member& me) const;
   void add_up(const Member& me) const;
   Totals loss(const Step<T>& step, ptrdiff_t n, ptrdiff_t rows, bool leads, const Member& me) const;

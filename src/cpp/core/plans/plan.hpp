@@ -6,9 +6,12 @@
 
 #include <memory>
 
-#include "network.hpp"
-#include "optimizer.hpp"
-#include "thread_pool.hpp"
+#include "../arena.hpp"
+#include "../data.hpp"
+#include "../network.hpp"
+#include "../optimizer.hpp"
+#include "../thread_pool.hpp"
+#include "../totals.hpp"
 
 namespace mlpfast {
 
@@ -20,7 +23,7 @@ struct State {
   T* v = nullptr;
 };
 
-// For less work in a step, waiting for the other threads costs more than they bring.
+// For less work in a step, the barriers cost more than another thread brings.
 constexpr double kStepFlopsWorthAThread = 3e6;
 
 // What is to be done with a batch.
@@ -32,13 +35,13 @@ struct Step {
   Batch<T> next;
   bool announced = false;
   State<T> state;
-  // Moves the state, with begin_step done; null leaves the gradient in Plan::gradient().
+  // Updates the state, with begin_step done; null leaves the gradient in Plan::gradient().
   const Optimizer<T>* optimizer = nullptr;
   double lr = 0;
   const double* l2 = nullptr;  // a factor for each layer; null where all are 0
   double l2_share = 1;         // by which all are multiplied
   bool want_metrics = false;
-  Dropping dropping;  // first_row is 0
+  DropoutStep dropout;  // first_row is 0
 
   double l2_of(size_t layer) const { return l2 ? l2_share * l2[layer] : 0.0; }
 };
@@ -66,7 +69,7 @@ class Plan {
  protected:
   Plan(const Network<T>& net, ptrdiff_t rows, int threads);
 
-  // One update of `n` parameters from offset `at` on, by gradient g. The l2 term is for weights,
+  // One update of `n` parameters from offset `at` on, with gradient g. The l2 term is for weights,
   // not for biases.
   static void update(const Network<T>& net, const Step<T>& step, ptrdiff_t at, const T* g,
                      ptrdiff_t n, double l2);

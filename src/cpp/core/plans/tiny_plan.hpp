@@ -1,16 +1,16 @@
 // The plan for small nets on a few rows a batch: many steps in one call of a kernel.
 //
 // Such a step is shorter than the way through a plan and its kernels. So the rows of some steps are
-// gathered ahead, or once for all where every step has the same, and the kernel makes the steps
+// gathered first, or once for all where every step has the same, and the kernel makes the steps
 // with the rows in the lanes of its vectors. One thread does it all.
 #pragma once
 
 #include <atomic>
 #include <vector>
 
-#include "optimizer.hpp"
+#include "../optimizer.hpp"
+#include "../run.hpp"
 #include "plan.hpp"
-#include "run.hpp"
 
 namespace mlpfast {
 
@@ -45,7 +45,7 @@ class TinyPlan {
   const Network<T>& net_;
   ptrdiff_t stride_;  // rows that the lanes of a unit hold
   Arena arena_;
-  T *row_, *ahead_, *l2_;
+  T *row_, *batches_, *l2_;
   std::vector<TinyLayer<T>> layers_;
   std::vector<TinyTerm<T>> terms_;
   std::vector<UpdateSpan<T>> scalars_;

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "../isa/float_mode.hpp"
+#include "../../isa/float_mode.hpp"
 
 namespace mlpfast {
 namespace {
@@ -47,7 +47,7 @@ TinyPlan<T>::TinyPlan(const Network<T>& net, ptrdiff_t rows, const Optimizer<T>*
   const ptrdiff_t w = params(), m = params(), v = params(), g = params(), l2 = params();
   const ptrdiff_t ones = units(1), zeros = units(1), batch = units(batch_units);
   const ptrdiff_t row = arena_.template reserve_array<T>(n_in);
-  const ptrdiff_t ahead =
+  const ptrdiff_t batches =
       arena_.template reserve_array<T>(optimizer ? kSteps * steps_.batch_size : 0);
   std::vector<ptrdiff_t> offsets;
   for (const Layer& layer : layout.layers) {
@@ -63,7 +63,7 @@ TinyPlan<T>::TinyPlan(const Network<T>& net, ptrdiff_t rows, const Optimizer<T>*
   steps_.g = at(g);
   l2_ = at(l2);
   row_ = at(row);
-  ahead_ = at(ahead);
+  batches_ = at(batches);
   std::fill_n(at(ones), stride_, T(1));
   steps_.batch = at(batch);
   steps_.target = steps_.batch + n_in * stride_;
@@ -169,7 +169,7 @@ void TinyPlan<T>::train(const RunArgs<T>& args, ptrdiff_t epochs, Optimizer<T>& 
   steps_.want_metrics = args.want_metrics;
   steps_.stop = args.poll.stop;
   const bool same_rows = args.batch_size >= n && !args.orders;
-  steps_.batches = same_rows ? nullptr : ahead_;
+  steps_.batches = same_rows ? nullptr : batches_;
   double weight = 0;
   if (same_rows) {
     result.bad_row = gather({&args.data, nullptr, 0, n}, steps_.batch, weight);
@@ -196,7 +196,7 @@ void TinyPlan<T>::train(const RunArgs<T>& args, ptrdiff_t epochs, Optimizer<T>& 
       if (!same_rows) {
         const int64_t* order = args.orders ? args.orders + e * n : nullptr;
         const Batch<T> batch = {&args.data, order, f, std::min(args.batch_size, n - f)};
-        bad = gather(batch, ahead_ + count * steps_.batch_size, weights_[size_t(count)]);
+        bad = gather(batch, batches_ + count * steps_.batch_size, weights_[size_t(count)]);
         if (bad >= 0) break;
       }
       set_scalars(size_t(count), optimizer, t + count + 1, args.rate(e, f));
