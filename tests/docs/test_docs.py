@@ -76,7 +76,7 @@ def test_every_variable_in_the_readme_exists():
 @pytest.mark.parametrize(
     "name",
     [
-        *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md"),
+        *("README.md", "CONTRIBUTING.md", "CHANGELOG.md"),
         *("docs/scikit-learn.md", "docs/keras.md", "docs/performance.md"),
     ],
 )
