@@ -88,6 +88,30 @@ def test_every_file_that_the_papers_name_exists(name):
         assert (ROOT / target).exists(), target
 
 
+def rows(page):
+    """Return the rows of the tables of a page of docs/: what each says, by its first cell."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    cells = re.findall(r"^\| (.+?) \| (.+) \|$", text, re.MULTILINE)
+    return {name: set(re.findall(r"\w+", rest)) for name, rest in cells}
+
+
+def test_page_on_keras_lists_all_there_is():
+    keras, listed = mlpfast.keras, rows("keras.md")
+    assert set(keras.activations.NAMES) <= listed["activations"]
+    assert set(keras.losses.CLASSES) <= listed["losses"]
+    assert set(keras.metrics.CLASSES) <= listed["metrics"]
+    assert set(keras.optimizers.CLASSES) <= listed["optimizers"]
+    assert set(keras.optimizers.schedules.CLASSES) <= listed["schedules"]
+    assert set(keras.callbacks.__all__) <= listed["callbacks"]
+    assert set(keras.layers.CLASSES) - {"InputLayer"} <= listed["layers"]
+
+
+def test_page_on_scikit_learn_lists_all_activations():
+    pytest.importorskip("sklearn", minversion="1.6")
+    theirs = {"identity", "step", "sigmoid", "tanh", "relu"}  # or not for estimators
+    assert set(mlpfast.spec.ACTIVATIONS) - theirs <= rows("scikit-learn.md")["`activation`"]
+
+
 def public():
     """Yield every public name, and the public members of every public class."""
     for name in mlpfast.__all__:
