@@ -37,9 +37,30 @@ def pytest_report_header(config):
     return f"mlpfast backends: {', '.join(backends.available())}"
 
 
-@pytest.fixture(params=backends.available(), scope="session")
+def _names():
+    """Backends and instruction sets, each once: "cpp" stands for the best instruction set.
+
+    The short round runs that one and NumPy's. The other sets compile the same templates for other
+    vectors, and Numba spends its time on compiling.
+    """
+    names = backends.available()
+    if "cpp" in names:
+        names.remove(f"cpp:{backends.load('cpp').describe()['isa']}")
+    return [
+        name if name in ("cpp", "numpy") else pytest.param(name, marks=pytest.mark.slow)
+        for name in names
+    ]
+
+
+@pytest.fixture(params=_names(), scope="session")
 def backend(request):
     """Name of a backend; every test that asks for it runs on all there are."""
+    return request.param
+
+
+@pytest.fixture(params=[name for name in _names() if name != "numpy"], scope="session")
+def accelerated(request):
+    """Name of a backend other than NumPy's, for tests that hold it to that one."""
     return request.param
 
 
