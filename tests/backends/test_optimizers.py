@@ -7,6 +7,7 @@ import pytest
 
 import mlpfast
 from reference import Rules, adam, adam_with_epsilon_hat, rmsprop, sgd, sgd_with_scaled_velocity
+from torch_peer import TorchPeer
 
 # optimizer, textbook rule and its options, name in torch.optim and its options, if it is there
 CASES = {
@@ -183,24 +184,15 @@ def test_l2_spares_the_biases(backend, dtype):
 
 @pytest.mark.parametrize("case", [case for case in CASES if CASES[case][3]])
 def test_against_torch(case, backend):
-    torch = pytest.importorskip("torch")
     optimizer, _, _, name, options = CASES[case]
-    x, y = (torch.tensor(v) for v in make_data())
+    x, y = make_data()
     net = make_net("float64", backend)
-    layers = []
-    for w, b in zip(net.weights, net.biases, strict=True):
-        layer = torch.nn.Linear(*w.shape, dtype=torch.float64)
-        with torch.no_grad():
-            layer.weight.copy_(torch.tensor(w.T.copy()))
-            layer.bias.copy_(torch.tensor(b.copy()))
-        layers.append(layer)
-    peer = torch.nn.Sequential(layers[0], torch.nn.Tanh(), layers[1], torch.nn.Sigmoid())
-    stepper = getattr(torch.optim, name)(peer.parameters(), lr=optimizer.learning_rate, **options)
+    peer = TorchPeer(net, "Tanh", "Sigmoid")
+    kind = getattr(peer.torch.optim, name)
+    stepper = kind(peer.module.parameters(), lr=optimizer.learning_rate, **options)
     for _ in range(5):
         stepper.zero_grad()
-        (0.5 * ((peer(x) - y) ** 2).sum(dim=1).mean()).backward()
+        peer.squared_error(x, y).backward()
         stepper.step()
-    net.fit(*make_data(), epochs=5, batch_size=7, optimizer=optimizer)
-    parts = [p for layer in layers for p in (layer.weight.T, layer.bias)]
-    expected = np.concatenate([p.detach().numpy().ravel() for p in parts])
-    np.testing.assert_allclose(net.params, expected, rtol=1e-9, atol=1e-11)
+    net.fit(x, y, epochs=5, batch_size=7, optimizer=optimizer)
+    np.testing.assert_allclose(net.params, peer.params, rtol=1e-9, atol=1e-11)
