@@ -434,9 +434,9 @@ def test_bad_rates(arguments, error, words):
 
 
 def test_bad_rates_of_a_spec():
-    for dropout in ((0.5,), (0.1, 0.2, 0.3), [0.5, 0.5], 0.5):
+    for rates in ((0.5,), (0.1, 0.2, 0.3), [0.5, 0.5], 0.5):
         with pytest.raises(ValueError, match=r"dropout must be empty or .* one rate a layer \(2\)"):
-            NetSpec((3, 4, 2), ("tanh", "tanh"), dropout=dropout)
+            NetSpec((3, 4, 2), ("tanh", "tanh"), dropout=rates)
     with pytest.raises(ValueError, match=r"dropout must be in \[0, 1\)"):
         NetSpec((3, 4, 2), ("tanh", "tanh"), dropout=(0.0, 1.0))
 
