@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mlpfast import datasets
-from mlpfast.datasets import tables
+from mlpfast.datasets import images, tables
 
 
 def test_digits():
@@ -188,8 +188,8 @@ def test_mnist_from_the_cache(monkeypatch, tmp_path):
     folder.mkdir(parents=True)
     mnist_like(folder, suffix=".gz")
     hashes = {p.name: pooch.file_hash(p) for p in folder.iterdir()}
-    assert hashes.keys() == datasets._MNIST_SHA256.keys()
-    monkeypatch.setattr(datasets, "_MNIST_SHA256", hashes)
+    assert hashes.keys() == images._MNIST_SHA256.keys()
+    monkeypatch.setattr(images, "_MNIST_SHA256", hashes)
     with pytest.raises(ValueError, match="mnist: MNIST's train-images must be 60000"):
         datasets.load_mnist()  # found and read, and no MNIST
 

@@ -49,7 +49,7 @@ def read(
         )
     if kind == "npz":
         return datasets.load_npz(data, target, task=task)
-    raise UsageError(f"{data}: a file of images alone has nothing to learn from; name its folder")
+    raise UsageError(f"{data}: a file of images alone has no labels to train on; name its folder")
 
 
 def kind_of(data: str) -> str:

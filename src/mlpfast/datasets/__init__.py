@@ -1,5 +1,6 @@
 """Small data to begin with, MNIST, and readers for IDX, CSV and NPZ files."""
 
+from mlpfast.datasets.images import Part as Part
 from mlpfast.datasets.images import (
     load_digits,
     load_fashion_mnist,

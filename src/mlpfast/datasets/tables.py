@@ -22,7 +22,7 @@ TASKS = ("auto", "classification", "regression")
 MAX_CLASSES = 100
 
 #: Names under which an NPZ file may keep features and targets, in order of precedence; a file may
-#: also hold rows to be judged by, as x_test and y_test.
+#: also hold rows to test on, as x_test and y_test.
 _NPZ_PAIRS = (
     ("x_train", "y_train"),
     ("X", "y"),
@@ -49,7 +49,7 @@ class Table:
     feature_names, target_names : tuple of str
         Empty if the file names nothing.
     test : (X, y) or None
-        Rows that the file itself sets apart to be judged by.
+        Rows that the file itself sets apart for testing.
     """
 
     X: Array
@@ -117,9 +117,9 @@ def classes_or_numbers(
             return targets.argmax(axis=1), tuple(map(str, range(targets.shape[1])))
         return targets.astype(np.float64), None
     values, codes = np.unique(targets, return_inverse=True)
-    few = len(values) <= min(MAX_CLASSES, len(targets) // 2)
+    few_values = len(values) <= min(MAX_CLASSES, len(targets) // 2)
     whole = targets.dtype.kind == "b" or bool((values == np.floor(values)).all())
-    if task == "classification" or (task == "auto" and whole and few):
+    if task == "classification" or (task == "auto" and whole and few_values):
         return codes.astype(np.int64), tuple(number_name(v) for v in values.tolist())
     return targets.astype(np.float64)[:, None], None
 
