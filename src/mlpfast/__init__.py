@@ -25,6 +25,7 @@ from mlpfast.backends import BackendError, FallbackWarning
 from mlpfast.config import get_num_threads, set_num_threads, show_config
 from mlpfast.inspection.explain import explain_step
 from mlpfast.inspection.gradient_check import check_gradients
+from mlpfast.inspection.plan import explain_plan
 from mlpfast.model import MLP
 from mlpfast.spec import SGD, Adam, AdamW, Huber, NetSpec, Optimizer, Quantile, RMSprop
 from mlpfast.spec import schedules as _schedules
@@ -80,6 +81,7 @@ __all__ = [
     "__version__",
     "check_gradients",
     "datasets",
+    "explain_plan",
     "explain_step",
     "get_num_threads",
     "kernels",

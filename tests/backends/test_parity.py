@@ -344,24 +344,33 @@ def test_the_first_row_that_is_not_finite_is_named(sizes, n, row, bad, backend, 
         net.fit(x, np.ones((n, 2), dtype), batch_size=n)
 
 
+# By the plan of the compiled backend.
 THREADED = {
     "wide": ([300, 260, 130, 10], "relu", "softmax", "categorical_crossentropy", 500, 128, 2),
     # Layers with fewer inputs than there are threads.
-    "hourglass": ([784, 64, 3, 64, 784], "tanh", "identity", "mse", 150, 50, 2),
-    "two units": ([1200, 2, 32, 1200], "tanh", "identity", "mse", 150, 50, 2),
+    "wide, hourglass": ([784, 64, 3, 64, 784], "tanh", "identity", "mse", 150, 50, 2),
+    "wide, two units": ([1200, 2, 32, 1200], "tanh", "identity", "mse", 150, 50, 2),
     "narrow": ([4, 32, 16, 4], "tanh", "identity", "mse", 9973, 9973, 5),
     "narrow, uneven": ([3, 7, 1], "gelu", "sigmoid", "binary_crossentropy", 3001, 1000, 3),
     "narrow, several groups": (
         *([30, 128, 64, 1], "relu", "sigmoid", "binary_crossentropy"),
         *(700, 330, 3),
     ),
-    "xor": ([2, 5, 1], "sigmoid", "sigmoid", "squared_error", 4, 4, 300),
-    "quantile": ([12, 90, 2], "relu", "identity", mlpfast.Quantile(0.9), 900, 300, 2),
+    "tiny": ([2, 5, 1], "sigmoid", "sigmoid", "squared_error", 4, 4, 300),
+    "narrow, quantile": ([12, 90, 2], "relu", "identity", mlpfast.Quantile(0.9), 900, 300, 2),
     # One hidden layer, whose units are shared out.
-    "slices": ([30, 150, 5], "relu", "softmax", "categorical_crossentropy", 450, 200, 3),
-    "slices of one batch": ([30, 130, 2], "silu", "sigmoid", "mse", 250, 250, 3),
-    "uneven slices": ([150, 100, 1], "tanh", "identity", "huber", 400, 197, 3),
+    "sliced": ([30, 150, 5], "relu", "softmax", "categorical_crossentropy", 450, 200, 3),
+    "sliced, one batch": ([30, 130, 2], "silu", "sigmoid", "mse", 250, 250, 3),
+    "sliced, uneven": ([150, 100, 1], "tanh", "identity", "huber", 400, 197, 3),
 }
+
+
+@pytest.mark.parametrize("backend", [name for name in backends.available() if "cpp" in name])
+@pytest.mark.parametrize("name", THREADED)
+def test_the_nets_run_the_plans_that_they_name(name, backend, dtype):
+    sizes, hidden, output, loss, n, batch_size, _ = THREADED[name]
+    net = mlpfast.MLP(sizes, hidden, output, loss, dtype=dtype, random_state=0, backend=backend)
+    assert mlpfast.explain_plan(net, batch_size, n).plan == name.split(",")[0]
 
 
 @pytest.mark.parametrize("name", THREADED)

@@ -22,6 +22,8 @@ from mlpfast.backends.base import (
     FastGradient,
     FastPredict,
     Gradient,
+    PlanChoice,
+    PlanRequest,
     Report,
     RunOptions,
     no_fast_gradient,
@@ -510,6 +512,11 @@ class NumpyBackend:
             row_loss = _row_loss(spec, zs[-1], activations[-1], t)
             result += totals(spec, row_loss, activations[-1], t, weight)
         return result
+
+    def plan_for(self, spec: NetSpec, request: PlanRequest) -> PlanChoice:
+        why = "the whole batch goes through layer after layer, in NumPy's products"
+        rows, last = request.rows, request.last_rows
+        return PlanChoice(self.name, why, 1, rows, last, rows, 1, self.name)
 
     def trainer(self, spec: NetSpec, params: Array, optimizer: Optimizer) -> NumpyTrainer:
         return NumpyTrainer(spec, params, optimizer)

@@ -19,6 +19,8 @@ from mlpfast.backends.base import (
     FastGradient,
     FastPredict,
     Gradient,
+    PlanChoice,
+    PlanRequest,
     Report,
     RunOptions,
     no_fast_gradient,
@@ -522,6 +524,12 @@ class NumbaBackend:
         arguments = (plan.table, plan.loss, params, x, y, n, *memory)
         _run(k.evaluate, room.team, arguments, 0.0, room.sync)
         return np.append(room.sums.reshape(-1, 5).sum(axis=0), 0.0)
+
+    def plan_for(self, spec: NetSpec, request: PlanRequest) -> PlanChoice:
+        why = "blocks of rows go through the whole net, in code compiled for it"
+        rows, last = request.rows, request.last_rows
+        team = _team(_seconds(spec, request.n_rows, rows, 1), spec, rows)
+        return PlanChoice(self.name, why, team, rows, last, min(_ROWS, rows), 1, self.name)
 
     def trainer(self, spec: NetSpec, params: Array, optimizer: Optimizer) -> NumbaTrainer:
         return NumbaTrainer(spec, params, optimizer)
