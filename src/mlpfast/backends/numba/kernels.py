@@ -1,0 +1,272 @@
+"""The kernels that are neither activation, loss nor optimizer: rows fetched, products, sums, copies.
+
+A block holds up to 128 rows, unit-major: rows lie in the lanes of the vectors, n rows of m units are
+(m, n) with `ld` numbers from one unit to the next.
+"""
+
+# Numba types compiled code itself.
+# mypy: ignore-errors
+from __future__ import annotations
+
+import numpy as np
+
+from mlpfast.backends.numba.jit import Doubles, Integers, Kernel, Pointer, Source, jit
+from mlpfast.backends.numba.vectors import (
+    filled,
+    lanes,
+    load,
+    multiply,
+    place,
+    real,
+    shifted,
+    store,
+    transpose_square,
+)
+
+# Products go over this many terms of a sum at a time, so that what they read again stays in the
+# first-level cache.
+_DEPTH = 256
+_STRIP = 64  # numbers of a row that are transposed at a time, for the same reason
+
+# ---------------------------------------------------------------------------- rows
+
+
+@Kernel
+def gather(
+    x: Source,
+    stride: int,
+    scale: float,
+    order: Integers,
+    ordered: int,
+    first: int,
+    n: int,
+    k: int,
+    to: Pointer,
+    ld: int,
+):
+    """Write n rows of k numbers, from number `first` of the order on, as (k, n), times scale.
+
+    Rows are `stride` bytes apart; they come one after another unless `ordered`.
+    """
+    factor = real(to, scale)
+    for strip in range(0, k, _STRIP):
+        for r in range(n):
+            row = shifted(x, (order[first + r] if ordered else first + r) * stride)
+            for j in range(strip, min(strip + _STRIP, k)):
+                to[j * ld + r] = real(to, row[j]) * factor
+
+
+@Kernel
+def one_hot(
+    labels: Integers, order: Integers, ordered: int, first: int, n: int, m: int, to: Pointer, ld: int
+):
+    """Write the one-hot rows that class labels stand for as (m, n)."""
+    for j in range(m):
+        for r in range(n):
+            to[j * ld + r] = 0.0
+    for r in range(n):
+        to[labels[order[first + r] if ordered else first + r] * ld + r] = 1.0
+
+
+@Kernel
+def fill(to: Pointer, count: int, value: float):
+    """Fill with a number."""
+    for i in range(count):
+        to[i] = value
+
+
+@Kernel
+def sum_of(a: Pointer, order: Integers, ordered: int, first: int, n: int, result: Doubles):
+    """Add up n numbers in double."""
+    total = 0.0
+    for r in range(first, first + n):
+        total += a[order[r] if ordered else r]
+    result[0] = total
+
+
+@Kernel
+def scatter(a: Pointer, ld: int, n: int, m: int, out: Pointer):
+    """Write (m, n) as n rows of m numbers."""
+    for r in range(n):
+        for j in range(m):
+            out[r * m + j] = a[j * ld + r]
+
+
+# ---------------------------------------------------------------------------- dropout
+
+
+@jit
+def mix(x):
+    """`dropout.mix` of one number."""
+    x = x & 0xFFFFFFFF
+    x = (x ^ (x >> 16)) * 0x7FEB352D & 0xFFFFFFFF
+    x = (x ^ (x >> 15)) * 0x846CA68B & 0xFFFFFFFF
+    return x ^ (x >> 16)
+
+
+@Kernel
+def drop(
+    a: Pointer,
+    to: Pointer,
+    ld: int,
+    m: int,
+    n: int,
+    key: int,
+    unit: int,
+    row: int,
+    threshold: int,
+    factor: float,
+    keys: Integers,
+):
+    """Write (m, n) with some units dropped and the others scaled; see ``backends/dropout.py``.
+
+    The key is that of the layer; unit and row are the numbers of the first ones; keys (n,) is
+    scratch space.
+    """
+    scale = real(to, factor)
+    for r in range(n):
+        keys[r] = mix(key + row + r)
+    for j in range(m):
+        for r in range(n):
+            kept = mix(keys[r] + unit + j) >= threshold
+            to[j * ld + r] = a[j * ld + r] * scale if kept else 0.0
+
+
+# ---------------------------------------------------------------------------- products
+
+
+@Kernel
+def product(
+    m: int,
+    n: int,
+    depth: int,
+    a: Pointer,
+    a_row: int,
+    a_col: int,
+    b: Pointer,
+    b_row: int,
+    c: Pointer,
+    c_row: int,
+    add: int,
+):
+    """Write or add a (m, depth) @ b (depth, n) to c (m, n); see `multiply`."""
+    for k in range(0, depth, _DEPTH):
+        a_k, b_k = place(a, k * a_col), place(b, k * b_row)
+        part = min(_DEPTH, depth - k)
+        multiply((m, n, part, a_k, a_row, a_col, b_k, b_row, c, c_row, 1 if k else add))
+
+
+@Kernel
+def transpose(a: Pointer, ld: int, m: int, n: int, to: Pointer, width: int):
+    """Write (m, n) as n rows of `width` numbers, with zeros behind the m units."""
+    for j in range(m, width):
+        for r in range(0, n, lanes(a)):
+            store(a, j * ld + r, filled(a, 0.0))
+    for j in range(0, width, lanes(a)):
+        for r in range(0, n, lanes(a)):
+            transpose_square(a, j * ld + r, ld, to, r * width + j, width)
+
+
+@Kernel
+def row_product(x: Pointer, k: int, bias: int, w: Pointer, m: int, z: Pointer):
+    """Write x (k,) @ w (k, m) to z (m,), plus row k of w if there is a bias."""
+    for j in range(m):
+        z[j] = w[k * m + j] if bias else 0.0
+    whole = k // 4 * 4
+    for i in range(0, whole, 4):  # w is read once, from its beginning to its end
+        a, b, c, d = x[i], x[i + 1], x[i + 2], x[i + 3]
+        row = place(w, i * m)
+        for j in range(m):
+            z[j] += (a * row[j] + b * row[m + j]) + (c * row[2 * m + j] + d * row[3 * m + j])
+    for i in range(whole, k):
+        for j in range(m):
+            z[j] += x[i] * w[i * m + j]
+
+
+@Kernel
+def copy(a: Pointer, a_step: int, to: Pointer, to_step: int, count: int):
+    """Copy numbers that are so far apart."""
+    for i in range(count):
+        to[i * to_step] = a[i * a_step]
+
+
+# ---------------------------------------------------------------------------- parameters
+# While a net trains, its parameters, moments and gradients are kept in panels: those of up to two
+# vectors of units, (n_in + 1, width), one behind the other. The biases come last, the weights of an
+# input that is always 1. What is missing in the last panel is 0, and stays so.
+
+
+@Kernel
+def spread(flat: Pointer, panels: Pointer, m: int, width: int, stride: int, i0: int, i1: int):
+    """Copy rows i0 .. i1 of a flat layer (k, m) into its panels, `stride` numbers apart."""
+    for i in range(i0, i1):
+        for p in range(0, m, width):
+            to = place(panels, p // width * stride + i * width)
+            for j in range(min(width, m - p)):
+                to[j] = flat[i * m + p + j]
+
+
+@Kernel
+def collect(panels: Pointer, flat: Pointer, m: int, width: int, stride: int, i0: int, i1: int):
+    """Undo `spread`."""
+    for i in range(i0, i1):
+        for p in range(0, m, width):
+            row = place(panels, p // width * stride + i * width)
+            for j in range(min(width, m - p)):
+                flat[i * m + p + j] = row[j]
+
+
+@Kernel
+def add_chunks(a: Pointer, count: int, chunks: int, stride: int):
+    """Add to `count` numbers those of the other chunks, `stride` numbers apart, in their order."""
+    for i in range(0, count, lanes(a)):
+        total = load(a, i)
+        for chunk in range(1, chunks):
+            total = total + load(a, chunk * stride + i)
+        store(a, i, total)
+
+
+@Kernel
+def find_not_finite(a: Pointer, count: int, found: Integers):
+    """Set found[0] to 1 if one of the numbers is infinite or NaN."""
+    bad = 0
+    for i in range(count):
+        bad |= a[i] - a[i] != 0.0
+    if bad:
+        found[0] = 1
+
+
+@Kernel
+def sum_squares(a: Pointer, count: int, result: Doubles):
+    """Write the sum of the squares, in double."""
+    total = 0.0
+    for i in range(count):
+        total += np.float64(a[i]) * np.float64(a[i])
+    result[0] = total
+
+
+@Kernel
+def add_weights(g: Pointer, w: Pointer, count: int, l2: float):
+    """Add l2 * w to g."""
+    for i in range(0, count, lanes(g)):
+        store(g, i, load(g, i) + load(w, i) * l2)
+
+
+@Kernel
+def clip(g: Pointer, count: int, factor: float, limit: float):
+    """Multiply by a factor, and bring each number to within plus and minus the limit, if any."""
+    for i in range(count):
+        v = g[i] * real(g, factor)
+        if limit > 0.0:
+            v = limit if v > limit else -limit if v < -limit else v
+        g[i] = v
+
+
+#: The kernels that a run may call, by the names of the record `memory.RUN`.
+KERNELS = {
+    each.function.__name__: each
+    for each in (
+        *(gather, one_hot, fill, sum_of, scatter, drop, product, transpose, row_product, copy),
+        *(spread, collect, add_chunks, find_not_finite, sum_squares, add_weights, clip),
+    )
+}
