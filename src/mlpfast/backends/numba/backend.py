@@ -85,9 +85,6 @@ class NumbaTrainer(plain.NumpyTrainer):
         numbers = np.tile(numbers, (memory.team, 1))
         run["update"], run["numbers"] = kernel.address(spec.dtype), numbers.ctypes.data
         run["flat_m"], run["flat_v"] = self.m.ctypes.data, self.v.ctypes.data
-        run["clips"] = self.optimizer.clips
-        run["clip_norm"] = self.optimizer.clip_norm or 0.0
-        run["clip_value"] = self.optimizer.clip_value or 0.0
         run["batch_size"], run["want_metrics"] = batch_size, options.want_metrics
         run["l2_per_row"], run["check_finite"] = options.l2_per_row, options.check_finite
         run["want_penalty"] = options.want_penalty and any(options.l2)
@@ -217,12 +214,14 @@ class NumbaBackend(plain.NumpyBackend):
             return super().last_layer(spec, params, x)
         linear = (*spec.activations[:-1], "identity")
         z = np.empty((len(x), spec.n_out), spec.dtype)
-        self.forward(replace(spec, activations=linear, loss="mse", loss_parameter=None), params, x, 1.0, z)
+        self.forward(
+            replace(spec, activations=linear, loss="mse", loss_parameter=None), params, x, 1.0, z
+        )
         return z, plain.FORWARD[spec.activations[-1]](z)
 
     def trainer(self, spec: NetSpec, params: Array, optimizer: Optimizer) -> plain.NumpyTrainer:
-        kind = NumbaTrainer if supports_training(spec) else plain.NumpyTrainer
-        return kind(spec, params, optimizer)
+        compiled = supports_training(spec) and not optimizer.clips
+        return (NumbaTrainer if compiled else plain.NumpyTrainer)(spec, params, optimizer)
 
 
 def make(_: str = "") -> NumbaBackend:

@@ -22,9 +22,6 @@ from numba.core import cgutils
 from numba.core.ccallback import CFunc
 from numba.extending import intrinsic
 
-# What the arguments of kernels are: see `Kernel`.
-Pointer = Source = Doubles = Integers = Any
-
 # "contract" lets a * b + c become one fused operation; nothing else is reordered or assumed.
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}}
 
@@ -45,47 +42,59 @@ def _cached(made: Any) -> Any:
     return made
 
 
+#: For what is compiled as a part of kernels and drivers alone.
+inlined = njit(**_OPTIONS)
+
+
 def jit(function: Callable[..., Any]) -> Any:
-    """Compile a driver, or a function that becomes part of its callers, on first use."""
+    """Compile a driver on first use."""
     return _cached(njit(nogil=True, **_OPTIONS)(function))
 
 
 class Kernel:
     """A function of numbers and pointers, compiled for a dtype when its address is asked for.
 
-    Its annotations are its C signature: "int", "float" (double), "Pointer" to numbers of the net's
-    dtype, "Source" to those of x, "Doubles" and "Integers".
+    Its arguments are whole numbers but for those named: "Pointer" to numbers of the net's dtype,
+    "Source" to those of x, "Doubles" and "Integers"; "float" for a double.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
+    def __init__(self, function: Callable[..., Any], named: dict[str, str]) -> None:
+        self.function, self.named = function, named
         self.compiled: dict[tuple[str, str], CFunc] = {}
 
     def address(self, dtype: str, source: str = "float64") -> int:
         """Return where the machine code is."""
         if (dtype, source) not in self.compiled:
             kinds = {
-                "int": types.int64,
                 "float": types.float64,
                 "Pointer": types.CPointer(getattr(types, dtype)),
                 "Source": types.CPointer(getattr(types, source)),
                 "Doubles": types.CPointer(types.float64),
                 "Integers": types.CPointer(types.int64),
             }
-            names = self.function.__code__.co_varnames[: self.function.__code__.co_argcount]
-            arguments = tuple(kinds[self.function.__annotations__[name]] for name in names)
+            given = {name: kinds[kind] for kind in self.named for name in self.named[kind].split()}
+            code = self.function.__code__
+            names = code.co_varnames[: code.co_argcount]
+            arguments = tuple(given.get(name, types.int64) for name in names)
             made = _cached(CFunc(self.function, (arguments, types.void), {}, _OPTIONS))
             made.compile()
             self.compiled[dtype, source] = made
         return self.compiled[dtype, source].address
 
 
-def fill_in(template: Callable[..., Any], name: str, **given: Any) -> Kernel:
+def kernel(**named: str) -> Callable[..., Kernel]:
+    """Make a `Kernel` of a function."""
+    return lambda function: Kernel(function, named)
+
+
+def fill_in(template: Kernel, name: str, **given: Any) -> Kernel:
     """Make a kernel of a template, whose missing global names are given here."""
-    scope = {**template.__globals__, **given}
-    made = python.FunctionType(template.__code__.replace(co_name=name), scope, name)
-    made.__qualname__, made.__annotations__ = name, template.__annotations__  # the cache's key
-    return Kernel(made)
+    function = template.function
+    scope = {**function.__globals__, **given}
+    code = function.__code__.replace(co_name=name)
+    made = python.FunctionType(code, scope, name)
+    made.__qualname__ = name  # by which the cache tells them apart
+    return Kernel(made, template.named)
 
 
 @intrinsic

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlpfast.backends.numba.jit import Doubles, Integers, Kernel, Pointer, Source, jit
+from mlpfast.backends.numba.jit import inlined, kernel
 from mlpfast.backends.numba.vectors import (
     filled,
     lanes,
@@ -31,19 +31,8 @@ _STRIP = 64  # numbers of a row that are transposed at a time, for the same reas
 # ---------------------------------------------------------------------------- rows
 
 
-@Kernel
-def gather(
-    x: Source,
-    stride: int,
-    scale: float,
-    order: Integers,
-    ordered: int,
-    first: int,
-    n: int,
-    k: int,
-    to: Pointer,
-    ld: int,
-):
+@kernel(Source="x", float="scale", Integers="order", Pointer="to")
+def gather(x, stride, scale, order, ordered, first, n, k, to, ld):
     """Write n rows of k numbers, from number `first` of the order on, as (k, n), times scale.
 
     Rows are `stride` bytes apart; they come one after another unless `ordered`.
@@ -56,10 +45,8 @@ def gather(
                 to[j * ld + r] = real(to, row[j]) * factor
 
 
-@Kernel
-def one_hot(
-    labels: Integers, order: Integers, ordered: int, first: int, n: int, m: int, to: Pointer, ld: int
-):
+@kernel(Integers="labels order", Pointer="to")
+def one_hot(labels, order, ordered, first, n, m, to, ld):
     """Write the one-hot rows that class labels stand for as (m, n)."""
     for j in range(m):
         for r in range(n):
@@ -68,15 +55,15 @@ def one_hot(
         to[labels[order[first + r] if ordered else first + r] * ld + r] = 1.0
 
 
-@Kernel
-def fill(to: Pointer, count: int, value: float):
+@kernel(Pointer="to", float="value")
+def fill(to, count, value):
     """Fill with a number."""
     for i in range(count):
         to[i] = value
 
 
-@Kernel
-def sum_of(a: Pointer, order: Integers, ordered: int, first: int, n: int, result: Doubles):
+@kernel(Pointer="a", Integers="order", Doubles="result")
+def sum_of(a, order, ordered, first, n, result):
     """Add up n numbers in double."""
     total = 0.0
     for r in range(first, first + n):
@@ -84,8 +71,8 @@ def sum_of(a: Pointer, order: Integers, ordered: int, first: int, n: int, result
     result[0] = total
 
 
-@Kernel
-def scatter(a: Pointer, ld: int, n: int, m: int, out: Pointer):
+@kernel(Pointer="a out")
+def scatter(a, ld, n, m, out):
     """Write (m, n) as n rows of m numbers."""
     for r in range(n):
         for j in range(m):
@@ -95,7 +82,7 @@ def scatter(a: Pointer, ld: int, n: int, m: int, out: Pointer):
 # ---------------------------------------------------------------------------- dropout
 
 
-@jit
+@inlined
 def mix(x):
     """`dropout.mix` of one number."""
     x = x & 0xFFFFFFFF
@@ -104,20 +91,8 @@ def mix(x):
     return x ^ (x >> 16)
 
 
-@Kernel
-def drop(
-    a: Pointer,
-    to: Pointer,
-    ld: int,
-    m: int,
-    n: int,
-    key: int,
-    unit: int,
-    row: int,
-    threshold: int,
-    factor: float,
-    keys: Integers,
-):
+@kernel(Pointer="a to", float="factor", Integers="keys")
+def drop(a, to, ld, m, n, key, unit, row, threshold, factor, keys):
     """Write (m, n) with some units dropped and the others scaled; see ``backends/dropout.py``.
 
     The key is that of the layer; unit and row are the numbers of the first ones; keys (n,) is
@@ -135,20 +110,8 @@ def drop(
 # ---------------------------------------------------------------------------- products
 
 
-@Kernel
-def product(
-    m: int,
-    n: int,
-    depth: int,
-    a: Pointer,
-    a_row: int,
-    a_col: int,
-    b: Pointer,
-    b_row: int,
-    c: Pointer,
-    c_row: int,
-    add: int,
-):
+@kernel(Pointer="a b c")
+def product(m, n, depth, a, a_row, a_col, b, b_row, c, c_row, add):
     """Write or add a (m, depth) @ b (depth, n) to c (m, n); see `multiply`."""
     for k in range(0, depth, _DEPTH):
         a_k, b_k = place(a, k * a_col), place(b, k * b_row)
@@ -156,8 +119,8 @@ def product(
         multiply((m, n, part, a_k, a_row, a_col, b_k, b_row, c, c_row, 1 if k else add))
 
 
-@Kernel
-def transpose(a: Pointer, ld: int, m: int, n: int, to: Pointer, width: int):
+@kernel(Pointer="a to")
+def transpose(a, ld, m, n, to, width):
     """Write (m, n) as n rows of `width` numbers, with zeros behind the m units."""
     for j in range(m, width):
         for r in range(0, n, lanes(a)):
@@ -167,8 +130,8 @@ def transpose(a: Pointer, ld: int, m: int, n: int, to: Pointer, width: int):
             transpose_square(a, j * ld + r, ld, to, r * width + j, width)
 
 
-@Kernel
-def row_product(x: Pointer, k: int, bias: int, w: Pointer, m: int, z: Pointer):
+@kernel(Pointer="x w z")
+def row_product(x, k, bias, w, m, z):
     """Write x (k,) @ w (k, m) to z (m,), plus row k of w if there is a bias."""
     for j in range(m):
         z[j] = w[k * m + j] if bias else 0.0
@@ -183,8 +146,8 @@ def row_product(x: Pointer, k: int, bias: int, w: Pointer, m: int, z: Pointer):
             z[j] += x[i] * w[i * m + j]
 
 
-@Kernel
-def copy(a: Pointer, a_step: int, to: Pointer, to_step: int, count: int):
+@kernel(Pointer="a to")
+def copy(a, a_step, to, to_step, count):
     """Copy numbers that are so far apart."""
     for i in range(count):
         to[i * to_step] = a[i * a_step]
@@ -196,8 +159,8 @@ def copy(a: Pointer, a_step: int, to: Pointer, to_step: int, count: int):
 # input that is always 1. What is missing in the last panel is 0, and stays so.
 
 
-@Kernel
-def spread(flat: Pointer, panels: Pointer, m: int, width: int, stride: int, i0: int, i1: int):
+@kernel(Pointer="flat panels")
+def spread(flat, panels, m, width, stride, i0, i1):
     """Copy rows i0 .. i1 of a flat layer (k, m) into its panels, `stride` numbers apart."""
     for i in range(i0, i1):
         for p in range(0, m, width):
@@ -206,8 +169,8 @@ def spread(flat: Pointer, panels: Pointer, m: int, width: int, stride: int, i0: 
                 to[j] = flat[i * m + p + j]
 
 
-@Kernel
-def collect(panels: Pointer, flat: Pointer, m: int, width: int, stride: int, i0: int, i1: int):
+@kernel(Pointer="flat panels")
+def collect(flat, panels, m, width, stride, i0, i1):
     """Undo `spread`."""
     for i in range(i0, i1):
         for p in range(0, m, width):
@@ -216,8 +179,8 @@ def collect(panels: Pointer, flat: Pointer, m: int, width: int, stride: int, i0:
                 flat[i * m + p + j] = row[j]
 
 
-@Kernel
-def add_chunks(a: Pointer, count: int, chunks: int, stride: int):
+@kernel(Pointer="a")
+def add_chunks(a, count, chunks, stride):
     """Add to `count` numbers those of the other chunks, `stride` numbers apart, in their order."""
     for i in range(0, count, lanes(a)):
         total = load(a, i)
@@ -226,8 +189,8 @@ def add_chunks(a: Pointer, count: int, chunks: int, stride: int):
         store(a, i, total)
 
 
-@Kernel
-def find_not_finite(a: Pointer, count: int, found: Integers):
+@kernel(Pointer="a", Integers="found")
+def find_not_finite(a, count, found):
     """Set found[0] to 1 if one of the numbers is infinite or NaN."""
     bad = 0
     for i in range(count):
@@ -236,8 +199,8 @@ def find_not_finite(a: Pointer, count: int, found: Integers):
         found[0] = 1
 
 
-@Kernel
-def sum_squares(a: Pointer, count: int, result: Doubles):
+@kernel(Pointer="a", Doubles="result")
+def sum_squares(a, count, result):
     """Write the sum of the squares, in double."""
     total = 0.0
     for i in range(count):
@@ -245,28 +208,11 @@ def sum_squares(a: Pointer, count: int, result: Doubles):
     result[0] = total
 
 
-@Kernel
-def add_weights(g: Pointer, w: Pointer, count: int, l2: float):
-    """Add l2 * w to g."""
-    for i in range(0, count, lanes(g)):
-        store(g, i, load(g, i) + load(w, i) * l2)
-
-
-@Kernel
-def clip(g: Pointer, count: int, factor: float, limit: float):
-    """Multiply by a factor, and bring each number to within plus and minus the limit, if any."""
-    for i in range(count):
-        v = g[i] * real(g, factor)
-        if limit > 0.0:
-            v = limit if v > limit else -limit if v < -limit else v
-        g[i] = v
-
-
 #: The kernels that a run may call, by the names of the record `memory.RUN`.
 KERNELS = {
     each.function.__name__: each
     for each in (
         *(gather, one_hot, fill, sum_of, scatter, drop, product, transpose, row_product, copy),
-        *(spread, collect, add_chunks, find_not_finite, sum_squares, add_weights, clip),
+        *(spread, collect, add_chunks, find_not_finite, sum_squares),
     )
 }

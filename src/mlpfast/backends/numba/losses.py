@@ -1,14 +1,15 @@
 """The losses that Numba compiles, each with its gradient, and the figures of a pass over data.
 
-To add one: write a function of one output a, its z, its target t and the parameter of the loss, all
-in double, that returns the loss and its gradient with respect to the output (to z for one that is
-computed from the logits), and enter it in `_PER_OUTPUT` with whether it is a mean over outputs. A
-net with a loss that is not here is trained by the NumPy backend.
+To add one, enter it in `_PER_OUTPUT`: a function of an output a, its z and target t and the loss's
+parameter c, all double, that returns the loss and its gradient with respect to the output, or to z
+for one that is computed from the logits. A net with a loss that is not here is trained by the NumPy
+backend.
 """
 
-# Numba types compiled code itself; min and max would not say what becomes of NaN.
+# Numba types compiled code itself; templates have names that are filled in; min and max would not
+# say what becomes of NaN.
 # mypy: ignore-errors
-# ruff: noqa: ARG001, FURB136
+# ruff: noqa: F821, FURB136
 from __future__ import annotations
 
 import math
@@ -16,160 +17,88 @@ import math
 import numpy as np
 
 from mlpfast.backends.numba.activations import exp, largest_of
-from mlpfast.backends.numba.jit import Doubles, Kernel, Pointer, fill_in, jit
-from mlpfast.backends.numba.vectors import filled, is_single, lanes, load, real, store
+from mlpfast.backends.numba.jit import fill_in, inlined, kernel
+from mlpfast.backends.numba.vectors import filled, lanes, load, real, store
 from mlpfast.spec import POISSON_EPSILON
 
-# ---------------------------------------------------------------------------- per output
 
-
-@jit
-def _mse(a, z, t, c, resolution):
-    e = a - t
-    return e * e, 2.0 * e
-
-
-@jit
-def _squared_error(a, z, t, c, resolution):
-    e = a - t
-    return 0.5 * e * e, e
-
-
-@jit
-def _mae(a, z, t, c, resolution):
-    e = a - t
-    return abs(e), np.sign(e)
-
-
-@jit
-def _huber(a, z, t, c, resolution):
+def _huber(a, z, t, c):
     e = a - t
     inside = min(max(e, -c), c)
     return inside * (e - 0.5 * inside), inside
 
 
-@jit
-def _quantile(a, z, t, c, resolution):
+def _quantile(a, z, t, c):
     e = a - t
     slope = 1.0 - c if e > 0.0 else -c if e < 0.0 else e
     return slope * e, slope
 
 
-@jit
-def _poisson(a, z, t, c, resolution):
-    safe = a + POISSON_EPSILON
-    return a - t * math.log(safe), 1.0 - t / safe
-
-
-@jit
-def _binary_crossentropy(a, z, t, c, resolution):
+def _binary_crossentropy(a, z, t, c):
     return (0.0 if z < 0.0 else z) - z * t + math.log1p(math.exp(-abs(z))), a - t
 
 
-@jit
-def _poisson_of_logits(a, z, t, c, resolution):
-    return a - t * z, a - t
-
-
-@jit
-def _binary_log_loss(a, z, t, c, resolution):
+def _binary_log_loss(a, z, t, c):
     # From the rounded p as in scikit-learn, though 1 - p has few digits where p is close to 1.
-    p = a if resolution > 1e-10 else 1.0 / (1.0 + math.exp(-z))
-    p = resolution if p < resolution else 1.0 - resolution if p > 1.0 - resolution else p
+    p = c if a < c else 1.0 - c if a > 1.0 - c else a
     value = 0.0 if t <= 0.0 else -t * math.log(p)
     return value if t >= 1.0 else value - (1.0 - t) * math.log(1.0 - p), a - t
 
 
-@jit
-def _poisson_deviance(a, z, t, c, resolution):
+def _poisson(a, z, t, c):
+    safe = a + POISSON_EPSILON
+    return a - t * math.log(safe), 1.0 - t / safe
+
+
+def _poisson_deviance(a, z, t, c):
     ratio = t / a
     return (ratio if t == 0.0 else t * math.log(ratio)) - t + a, a - t
 
 
-#: (name, whether from the logits): the function, and whether the loss is a mean over the outputs.
+# (name, whether from the logits): the function, and whether the loss is a mean over the outputs.
+# Where a loss has no parameter, c is the least number of the dtype with 1 + c > 1.
 _PER_OUTPUT = {
-    ("mse", False): (_mse, True),
-    ("squared_error", False): (_squared_error, False),
-    ("mae", False): (_mae, True),
+    ("mse", False): (lambda a, z, t, c: ((a - t) * (a - t), 2.0 * (a - t)), True),
+    ("squared_error", False): (lambda a, z, t, c: (0.5 * (a - t) * (a - t), a - t), False),
+    ("mae", False): (lambda a, z, t, c: (abs(a - t), np.sign(a - t)), True),
     ("huber", False): (_huber, True),
     ("quantile", False): (_quantile, True),
     ("poisson", False): (_poisson, True),
-    ("poisson", True): (_poisson_of_logits, True),
+    ("poisson", True): (lambda a, z, t, c: (a - t * z, a - t), True),
     ("binary_crossentropy", True): (_binary_crossentropy, True),
     ("binary_log_loss", True): (_binary_log_loss, False),
     ("poisson_deviance", True): (_poisson_deviance, False),
 }
 
+# The same for a whole row of a softmax: -log p as it is, or as if p were clipped to within c.
+_PER_ROW = {
+    ("categorical_crossentropy", True): lambda miss, c: miss,
+    ("log_loss", True): lambda miss, c: (
+        c if miss < c else -math.log(c) if miss > -math.log(c) else miss
+    ),
+}
 
-@jit
-def _resolution(like):
-    """Return the least x of the dtype with 1 + x > 1."""
-    return 1.1920928955078125e-07 if is_single(like) else 2.220446049250313e-16
 
-
-def _loss(
-    a: Pointer,
-    z: Pointer,
-    t: Pointer,
-    delta: Pointer,
-    ld: int,
-    m: int,
-    rows: int,
-    weight: Pointer,
-    scale: float,
-    parameter: float,
-    total: Doubles,
-    spare: Pointer,
-):
+@kernel(Pointer="a z t delta weight spare", Doubles="total", float="scale c")
+def _loss(a, z, t, delta, ld, m, rows, weight, scale, c, total, spare):
     """Write the loss of each row to total (rows,), its weighted and scaled gradient to delta.
 
     All but total and weight are unit-major blocks (m, rows) or, spare, (3, ld).
     """
-    share = 1.0 / m if mean else 1.0  # noqa: F821
-    resolution = _resolution(a)
+    share = 1.0 / m if mean else 1.0
     for r in range(rows):
         total[r] = 0.0
     for j in range(m):
         for r in range(rows):
             at = j * ld + r
-            value, slope = f(  # noqa: F821
-                np.float64(a[at]), np.float64(z[at]), np.float64(t[at]), parameter, resolution
-            )
+            value, slope = f(np.float64(a[at]), np.float64(z[at]), np.float64(t[at]), c)
             total[r] += value * share
             delta[at] = slope * share * (weight[r] * scale)
 
 
-# ---------------------------------------------------------------------------- of whole rows
-
-
-@jit
-def _plain(miss, resolution):
-    return miss
-
-
-@jit
-def _clipped(miss, resolution):
-    """-log p as if p were clipped to within the resolution of 0 and 1."""
-    high = -math.log(resolution)
-    return resolution if miss < resolution else high if miss > high else miss
-
-
-def _softmax_loss(
-    a: Pointer,
-    z: Pointer,
-    t: Pointer,
-    delta: Pointer,
-    ld: int,
-    m: int,
-    rows: int,
-    weight: Pointer,
-    scale: float,
-    parameter: float,
-    total: Doubles,
-    spare: Pointer,
-):
+@kernel(Pointer="a z t delta weight spare", Doubles="total", float="scale c")
+def _softmax_loss(a, z, t, delta, ld, m, rows, weight, scale, c, total, spare):
     """-sum t log p from the logits of a softmax; as `_loss`."""
-    resolution = _resolution(a)
     for r in range(0, rows, lanes(a)):
         largest = largest_of(z, r, ld, m)
         partition, targets = filled(a, 0.0), filled(a, 0.0)
@@ -185,39 +114,26 @@ def _softmax_loss(
     for j in range(m):
         for r in range(rows):
             at = j * ld + r
-            miss = f(spare[ld + r] - (z[at] - spare[r]), resolution)  # noqa: F821
+            miss = f(spare[ld + r] - (z[at] - spare[r]), c)
             total[r] += np.float64(t[at]) * miss
             delta[at] = (a[at] * spare[2 * ld + r] - t[at]) * (weight[r] * scale)
 
 
 #: The kernel of a loss, by its name and whether it is computed from the logits.
 LOSS_KERNELS = {
-    (name, logits): fill_in(_loss, f"_{name}_{logits}", f=f, mean=mean)
-    for (name, logits), (f, mean) in _PER_OUTPUT.items()
+    **{
+        key: fill_in(_loss, f"{key[0]}_{key[1]}", f=inlined(f), mean=mean)
+        for key, (f, mean) in _PER_OUTPUT.items()
+    },
+    **{key: fill_in(_softmax_loss, key[0], f=inlined(f)) for key, f in _PER_ROW.items()},
 }
-LOSS_KERNELS["categorical_crossentropy", True] = fill_in(_softmax_loss, "_categorical", f=_plain)
-LOSS_KERNELS["log_loss", True] = fill_in(_softmax_loss, "_log_loss", f=_clipped)
-
-
-# ---------------------------------------------------------------------------- figures
 
 #: Numbers that `figures` has for a group of rows: `TOTALS` but for the penalty.
 FIGURES = 5
 
 
-@Kernel
-def figures(
-    a: Pointer,
-    t: Pointer,
-    ld: int,
-    m: int,
-    rows: int,
-    weight: Pointer,
-    total: Doubles,
-    counts_rows: int,
-    wanted: int,
-    sums: Doubles,
-):
+@kernel(Pointer="a t weight", Doubles="total sums")
+def figures(a, t, ld, m, rows, weight, total, counts_rows, wanted, sums):
     """Write the sums over each vector of rows; only loss and weight unless all are wanted."""
     for first in range(0, rows, lanes(a)):
         to = first // lanes(a) * FIGURES

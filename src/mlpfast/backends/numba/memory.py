@@ -25,8 +25,6 @@ STRIP = 48
 # Batches of at least so many rows of nets of up to so many parameters are cut into chunks, at most
 # so many, whose gradients are summed on their own: threads share the chunks.
 _CHUNKED_ROWS, _CHUNKED_PARAMETERS, _MOST_CHUNKS = 1024, 16384, 64
-# A batch that stays the same is kept as it was fetched if that takes no more bytes.
-_KEPT_BYTES = 1 << 26
 
 
 def _record(integers: str, reals: str) -> np.dtype[np.void]:
@@ -48,10 +46,10 @@ LAYER = _record(
 RUN = _record(
     f"{' '.join(KERNELS)} gather_targets loss figures update "
     "itemsize lanes height ld x x_size t weight work work_size delta delta_size own own_size spare total "
-    "keys sums w panels_size gradient chunk keeps_batch sync yield_ numbers squares units clips flat_w flat_m flat_v "
+    "keys sums w panels_size gradient chunk sync yield_ numbers units flat_w flat_m flat_v "
     "rows_x stride_x rows_y stride_y labels rows_weight n batch_size moments from_logits reduces "
     "counts_rows want_metrics l2_per_row want_penalty check_finite input_threshold",
-    "scale_x parameter input_factor clip_norm clip_value",
+    "scale_x parameter input_factor",
 )
 
 
@@ -140,7 +138,10 @@ def plan_of(spec: NetSpec) -> Plan:
     if supports_training(spec):
         run["loss"] = LOSS_KERNELS[spec.loss, spec.loss_from_logits].address(spec.dtype)
     run["itemsize"], run["lanes"], run["panels_size"] = size, lanes, panels_size
-    run["from_logits"], run["parameter"] = spec.loss_from_logits, spec.loss_parameter or 0.0
+    run["from_logits"], run["parameter"] = (
+        spec.loss_from_logits,
+        spec.loss_parameter or np.finfo(spec.dtype).eps,
+    )
     run["reduces"] = spec.reduction != "sum"
     run["counts_rows"] = spec.reduction == "mean_over_rows"
     rate = spec.dropout[0] if spec.dropout else 0.0
@@ -182,7 +183,6 @@ def memory_for(spec: NetSpec, rows: int, team: int, *, train: bool) -> Memory:
     run["height"], run["ld"], run["chunk"] = height, ld, chunk
     run["t"], run["weight"] = inputs * line, (inputs + outputs) * line
     run["x_size"] = x_size = (inputs + outputs + 1) * line
-    run["keeps_batch"] = keeps = train and x_size * blocks <= _KEPT_BYTES
     run["delta"], run["delta_size"] = plan.outputs * line, plan.widest * line
     by_row = (plan.outputs + 2 * plan.widest) * line
     run["work_size"] = work_size = by_row + height * plan.deltas * size
@@ -192,15 +192,14 @@ def memory_for(spec: NetSpec, rows: int, team: int, *, train: bool) -> Memory:
     run["keys"] = spare + 3 * line + ROWS * 8
     run["own_size"] = own_size = up(spare + 3 * line + 2 * ROWS * 8 + 64, 64)
     strips = -(-plan.layers["depth"] // STRIP)
-    run["units"] = units = int((plan.layers["panels"] * strips).sum())
+    run["units"] = int((plan.layers["panels"] * strips).sum())
     sections = {
         "sync": 256,
-        "x": x_size * (max(blocks, own_blocks) if keeps else own_blocks),
+        "x": x_size * own_blocks,
         "work": work_size * own_blocks,
         "own": own_size * team,
         "w": panels_size * (3 if train else 1),
         "gradient": panels_size * chunks if train else 0,
-        "squares": 8 * units if train else 0,
         "sums": 8 * FIGURES * (-(-rows // lanes)) if train else 0,
     }
     memory = zeros(sum(up(count, 64) for count in sections.values()))

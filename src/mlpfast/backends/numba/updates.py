@@ -1,94 +1,85 @@
 """The optimizers that Numba compiles: what each does to a weight.
 
-To add one: write ``f(w, g, m, v, s)`` on vectors, which returns the new weights and moments, and
-say in `rule_of` whose it is. s are the numbers of the step, see `passes.step_sizes`.
+To add one, enter it in `_RULES`: a function of vectors of weights, gradients and the two moments and
+of the numbers s of the step that returns new weights and moments, and how many moments it keeps;
+and say in `rule_of` whose it is.
 """
 
-# Numba types compiled code itself.
+# Numba types compiled code itself; a template has names that are filled in.
 # mypy: ignore-errors
+# ruff: noqa: F821
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
 
-from mlpfast.backends.numba.jit import Doubles, Kernel, Pointer, fill_in, jit
+from mlpfast.backends.numba.jit import Kernel, fill_in, inlined, kernel
 from mlpfast.backends.numba.vectors import lanes, load, root, store
 
-# Where in s. The rate, epsilon, the factor of the weights and that of a velocity's gradient are
-# made anew in each step; the others come from the optimizer.
+# Where in s. The first four are made anew in each step, see `passes.step_sizes`: the rate, epsilon,
+# the factor of the weights and that of the gradient in a velocity; from what comes last.
 RATE, EPSILON, SHRINK, GAIN, MOMENTUM, BETA_1, REST_1, BETA_2, REST_2, IN_ROOT = range(10)
-# What the former are made of comes behind: see `passes.step_sizes`.
 PLAIN_EPSILON, DECAY, HAT, SCALED, CORRECTED = range(10, 15)
 #: Of s: whole cache lines.
 BYTES = 128
 
 
-@jit
-def _sgd(w, g, m, v, s):
-    return w - g * s[RATE], m, v
-
-
-@jit
 def _velocity(w, g, m, v, s):
     m = m * s[MOMENTUM] + g * s[GAIN]
     return w - m * s[RATE], m, v
 
 
-@jit
 def _nesterov(w, g, m, v, s):
     g = g * s[GAIN]
     m = m * s[MOMENTUM] + g
     return w - (m * s[MOMENTUM] + g) * s[RATE], m, v
 
 
-@jit
 def _adam(w, g, m, v, s):
     m = m * s[BETA_1] + g * s[REST_1]
     v = v * s[BETA_2] + g * g * s[REST_2]
     return w * s[SHRINK] - m / (root(v) + s[EPSILON]) * s[RATE], m, v
 
 
-@jit
 def _rmsprop(w, g, m, v, s):
     v = v * s[BETA_2] + g * g * s[REST_2]
     m = m * s[MOMENTUM] + g / (root(v + s[IN_ROOT]) + s[EPSILON]) * s[GAIN]
     return w - m * s[RATE], m, v
 
 
-@jit
-def _rmsprop_plain(w, g, m, v, s):
+def _rmsprop_without_momentum(w, g, m, v, s):
     v = v * s[BETA_2] + g * g * s[REST_2]
     return w - g / (root(v + s[IN_ROOT]) + s[EPSILON]) * s[RATE], m, v
 
 
-def _update(
-    w: Pointer, g: Pointer, m: Pointer, v: Pointer, count: int, l2: float, s: Doubles
-) -> None:
+_RULES = {
+    "sgd": (lambda w, g, m, v, s: (w - g * s[RATE], m, v), 0),
+    "velocity": (_velocity, 1),
+    "nesterov": (_nesterov, 1),
+    "adam": (_adam, 2),
+    "adamw": (_adam, 2),
+    "rmsprop": (_rmsprop, 2),
+    "rmsprop_without_momentum": (_rmsprop_without_momentum, 2),
+}
+
+
+@kernel(Pointer="w g m v", float="l2", Doubles="s")
+def _update(w, g, m, v, count, l2, s):
     """Move `count` weights, in whole vectors, by the gradient g plus l2 * w."""
     for i in range(0, count, lanes(w)):
-        wi, mi, vi = f(  # noqa: F821
-            load(w, i), load(g, i) + load(w, i) * l2, load(m, i), load(v, i), s
-        )
+        gi = load(g, i) + load(w, i) * l2
+        wi, mi, vi = f(load(w, i), gi, load(m, i), load(v, i), s)
         store(w, i, wi)
-        if moments > 0:  # noqa: F821
+        if moments > 0:
             store(m, i, mi)
-        if moments > 1:  # noqa: F821
+        if moments > 1:
             store(v, i, vi)
 
 
-def _kernel(f: Any, moments: int) -> Kernel:
-    return fill_in(_update, f"_update{f.__name__}", f=f, moments=moments)
-
-
 _KERNELS = {
-    "sgd": (_kernel(_sgd, 0), 0),
-    "velocity": (_kernel(_velocity, 1), 1),
-    "nesterov": (_kernel(_nesterov, 1), 1),
-    "adam": (_kernel(_adam, 2), 2),
-    "adamw": (_kernel(_adam, 2), 2),
-    "rmsprop": (_kernel(_rmsprop, 2), 2),
-    "rmsprop_plain": (_kernel(_rmsprop_plain, 2), 2),
+    name: fill_in(_update, f"update_{name}", f=inlined(f), moments=moments)
+    for name, (f, moments) in _RULES.items()
 }
 
 
@@ -103,11 +94,10 @@ def rule_of(optimizer: Any) -> tuple[Kernel, int, np.ndarray]:
     in_root = getattr(o, "epsilon_in_root", False)
     s[IN_ROOT if in_root else PLAIN_EPSILON] = getattr(o, "epsilon", 0.0)
     s[DECAY], s[HAT] = getattr(o, "weight_decay", 0.0), getattr(o, "epsilon_hat", False)
-    # Without momentum there is no velocity.
-    s[SCALED] = getattr(o, "scaled_velocity", False) and momentum != 0
-    s[CORRECTED] = name in ("adam", "adamw")
+    s[SCALED], s[CORRECTED] = getattr(o, "scaled_velocity", False), name in ("adam", "adamw")
     if name == "sgd" and momentum:
         name = "nesterov" if o.nesterov else "velocity"
-    if name == "rmsprop" and not momentum:
-        name = "rmsprop_plain"
-    return *_KERNELS[name], s
+    if not momentum:  # there is no velocity
+        s[SCALED] = False
+        name = "rmsprop_without_momentum" if name == "rmsprop" else name
+    return _KERNELS[name], _RULES[name][1], s

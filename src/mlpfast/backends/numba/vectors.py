@@ -42,27 +42,31 @@ class Vector(types.Type):
 class Mask(types.Type):
     """The outcome of comparing two vectors."""
 
-    def __init__(self, count: int) -> None:
-        self.count = count
-        super().__init__(name=f"Mask({count})")
+    def __init__(self, vector: Vector) -> None:
+        self.vector = vector
+        super().__init__(name=f"Mask({vector.dtype})")
 
 
 @register_model(Vector)
 class _VectorModel(models.PrimitiveModel):
-    def __init__(self, dmm: Any, fe_type: Any) -> None:
-        super().__init__(dmm, fe_type, _machine(fe_type))
+    def __init__(self, dmm: Any, kind: Any) -> None:
+        super().__init__(dmm, kind, _machine(kind))
 
 
 @register_model(Mask)
 class _MaskModel(models.PrimitiveModel):
-    def __init__(self, dmm: Any, fe_type: Any) -> None:
-        super().__init__(dmm, fe_type, ir.VectorType(ir.IntType(1), fe_type.count))
+    def __init__(self, dmm: Any, kind: Any) -> None:
+        super().__init__(dmm, kind, ir.VectorType(ir.IntType(1), kind.vector.count))
 
 
 def _machine(vector: Any) -> Any:
     """LLVM's type of a vector."""
     scalar = ir.FloatType() if vector.dtype == types.float32 else ir.DoubleType()
     return ir.VectorType(scalar, vector.count)
+
+
+def _word(value: int) -> Any:
+    return ir.Constant(_WORD, value)
 
 
 def _constant(kind: Any, value: float) -> Any:
@@ -94,34 +98,59 @@ def _call(builder: Any, name: str, *args: Any) -> Any:
 # ---------------------------------------------------------------------------- operators
 
 
-def _binary(op: Any, instruction: str) -> None:
+def _as_vector(context: Any, builder: Any, value: Any, given: Any, vector: Any) -> Any:
+    """Return a vector as it is, a number in every lane."""
+    if isinstance(given, Vector):
+        return value
+    number = context.cast(builder, value, given, vector.dtype)
+    return _splat(builder, _machine(vector), number)
+
+
+def _operator(op: Any, result: Any, emit: Any) -> None:
     """Define op for two vectors, and for a vector and a number on either side."""
 
     @infer_global(op)
     class _Typing(AbstractTemplate):
         def generic(self, args: Any, kws: Any) -> Any:
             vectors = [a for a in args if isinstance(a, Vector)]
-            return signature(vectors[0], *args) if len(args) == 2 and vectors else None
+            return signature(result(vectors[0]), *args) if len(args) == 2 and vectors else None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        kind = _machine(sig.return_type)
-        sides = []
-        for value, given in zip(args, sig.args, strict=True):
-            if isinstance(given, Vector):
-                sides.append(value)
-            else:
-                number = context.cast(builder, value, given, sig.return_type.dtype)
-                sides.append(_splat(builder, kind, number))
-        return getattr(builder, instruction)(*sides, flags=("contract",))
+        vector = next(a for a in sig.args if isinstance(a, Vector))
+        sides = [
+            _as_vector(context, builder, value, given, vector)
+            for value, given in zip(args, sig.args, strict=True)
+        ]
+        return emit(builder, *sides)
 
     for left, right in ((Vector, Vector), (Vector, types.Number), (types.Number, Vector)):
         lower_builtin(op, left, right)(lower)
 
 
-_binary(operator.add, "fadd")
-_binary(operator.sub, "fsub")
-_binary(operator.mul, "fmul")
-_binary(operator.truediv, "fdiv")
+for _op, _name in (("add", "fadd"), ("sub", "fsub"), ("mul", "fmul"), ("truediv", "fdiv")):
+    _operator(
+        getattr(operator, _op),
+        lambda vector: vector,
+        lambda builder, a, b, name=_name: getattr(builder, name)(a, b, flags=("contract",)),
+    )
+for _op, _name in (("lt", "<"), ("gt", ">")):  # false for NaN
+    _operator(
+        getattr(operator, _op),
+        Mask,
+        lambda builder, a, b, name=_name: builder.fcmp_ordered(name, a, b),
+    )
+
+
+@intrinsic
+def choose(typingctx: Any, mask: Any, a: Any, b: Any) -> Any:
+    """Take a where the mask is true, b elsewhere; either may be a number."""
+    vector = mask.vector
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        first = _as_vector(context, builder, args[1], a, vector)
+        return builder.select(args[0], first, _as_vector(context, builder, args[2], b, vector))
+
+    return vector(mask, a, b), generate
 
 
 @intrinsic
@@ -130,8 +159,7 @@ def filled(typingctx: Any, like: Any, value: Any) -> Any:
     vector = Vector(like.dtype)
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        number = context.cast(builder, args[1], sig.args[1], vector.dtype)
-        return _splat(builder, _machine(vector), number)
+        return _as_vector(context, builder, args[1], value, vector)
 
     return vector(like, value), generate
 
@@ -140,7 +168,7 @@ def filled(typingctx: Any, like: Any, value: Any) -> Any:
 def lanes(typingctx: Any, like: Any) -> Any:
     """How many numbers make a vector, known when compiled."""
     count = Vector(like.dtype).count
-    return types.int64(like), lambda *_: ir.Constant(_WORD, count)
+    return types.int64(like), lambda *_: _word(count)
 
 
 @intrinsic
@@ -152,34 +180,11 @@ def is_single(typingctx: Any, like: Any) -> Any:
 
 @intrinsic
 def real(typingctx: Any, like: Any, value: Any) -> Any:
-    """Value as the dtype of a pointer or vector."""
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return context.cast(builder, args[1], sig.args[1], like.dtype)
-
-    return like.dtype(like, value), generate
-
-
-@intrinsic
-def less(typingctx: Any, a: Any, b: Any) -> Any:
-    """Compare lane by lane, false for NaN."""
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.fcmp_ordered("<", args[0], args[1])
-
-    return Mask(a.count)(a, a), generate
-
-
-@intrinsic
-def choose(typingctx: Any, mask: Any, a: Any, b: Any) -> Any:
-    """Take a where the mask is true, b elsewhere."""
-    return a(mask, a, a), lambda _context, builder, _sig, args: builder.select(*args)
-
-
-@intrinsic
-def absolute(typingctx: Any, a: Any) -> Any:
-    """abs(a)."""
-    return a(a), lambda _context, builder, _sig, args: _call(builder, "fabs", args[0])
+    """Value as the dtype of a pointer."""
+    kind = like.dtype
+    return kind(like, value), lambda context, builder, _, args: context.cast(
+        builder, args[1], value, kind
+    )
 
 
 @intrinsic
@@ -210,11 +215,9 @@ def power_of_two(typingctx: Any, n: Any) -> Any:
 @intrinsic
 def place(typingctx: Any, pointer: Any, at: Any) -> Any:
     """Pointer to the element number `at` from a pointer on."""
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.gep(args[0], [args[1]])
-
-    return pointer(pointer, types.intp), generate
+    return pointer(pointer, types.intp), lambda _context, builder, _sig, args: builder.gep(
+        args[0], [args[1]]
+    )
 
 
 @intrinsic
@@ -270,7 +273,7 @@ def transpose_square(
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         def row(first: Any, at: Any, apart: Any, i: int) -> Any:
-            offset = builder.add(at, builder.mul(ir.Constant(_WORD, i), apart))
+            offset = builder.add(at, builder.mul(_word(i), apart))
             return builder.gep(first, [offset])
 
         rows = [_load(builder, row(*args[:3], i), _machine(vector), align) for i in range(count)]
@@ -311,11 +314,11 @@ def multiply(typingctx: Any, arguments: Any) -> Any:
         m, n, depth, a, a_row, a_col, b, b_row, c, c_row, add = cgutils.unpack_tuple(
             builder, packed[0]
         )
-        adding = builder.icmp_signed("!=", add, ir.Constant(_WORD, 0))
+        adding = builder.icmp_signed("!=", add, _word(0))
         apart = _opaque(builder, a_row)
 
         def whole(count: Any, unit: int) -> Any:
-            return builder.mul(builder.sdiv(count, ir.Constant(_WORD, unit)), _word(unit))
+            return builder.mul(builder.sdiv(count, _word(unit)), _word(unit))
 
         def tile(first_row: Any, column: Any, rows: int, vectors: int) -> None:
             # Pointers to every third row, which LLVM is kept from deriving from each other: it
@@ -374,10 +377,6 @@ def multiply(typingctx: Any, arguments: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(arguments), generate
-
-
-def _word(value: int) -> Any:
-    return ir.Constant(_WORD, value)
 
 
 def _opaque(builder: Any, value: Any) -> Any:
