@@ -1,11 +1,11 @@
 """The activations that Numba compiles, each with its derivative.
 
-To add one, enter it in `_ELEMENTWISE`: f(z), and dL/dz from what is kept and g = dL/da, on vectors.
-What is kept, the output or z, is said by the record in ``mlpfast.spec``. A net with an activation
+To add one, enter it in `_ELEMENTWISE`: f(z), and dL/dz from what is kept and g = dL/da. What is
+kept, the output or z, is said by the record in ``mlpfast.spec``. Numbers come in the net's dtype;
+a constant of Python's makes the arithmetic double, which costs some speed. A net with an activation
 that is not here runs on the NumPy backend.
 
-Blocks are unit-major: rows lie in the lanes of the vectors, n rows of m units are (m, n) with `ld`
-numbers from one unit to the next; n is in whole vectors.
+Blocks are unit-major: n rows of m units are (m, n) with `ld` numbers from one unit to the next.
 """
 
 # Numba types compiled code itself; templates have names that are filled in.
@@ -16,56 +16,65 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numba import types
+from numba.extending import overload
 
-from mlpfast.backends.numba.jit import fill_in, inlined, kernel
-from mlpfast.backends.numba.vectors import (
-    choose,
-    filled,
-    is_single,
-    lanes,
-    load,
-    power_of_two,
-    store,
-)
+from mlpfast.backends.numba.jit import OPTIONS, fill_in, inlined, kernel
+from mlpfast.backends.numba.vectors import power_of_two
 from mlpfast.spec import ELU_ALPHA, LEAKY_RELU_SLOPE
 
 # ---------------------------------------------------------------------------- exponentials
-# Free of branches, on vectors of either dtype; off by at most 4 units in the last place.
+# Free of branches, so that loops vectorize; off by at most 4 units in the last place.
 
-_MAGIC_32, _MAGIC_64 = 1.5 * 2.0**23, 1.5 * 2.0**52  # adding it rounds to a whole number
-_LOG2_E = 1.4426950408889634
+
+def _exp_parts_of(real, magic, high, low, limit, terms):
+    """Return exp's parts in one dtype: the bits of ln 2 and so on, see below."""
+    magic, high, low, limit = real(magic), real(high), real(low), real(limit)
+    log2_e, half = real(1.4426950408889634), real(0.5)
+    c = tuple(real(1.0 / math.factorial(i)) for i in range(14))
+
+    def first_terms_32(r):
+        return r * c[7] + c[6]
+
+    def first_terms_64(r):
+        p = ((r * c[13] + c[12]) * r + c[11]) * r + c[10]
+        return (((p * r + c[9]) * r + c[8]) * r + c[7]) * r + c[6]
+
+    first_terms = inlined(first_terms_32 if terms == 8 else first_terms_64)
+
+    def parts(x):
+        x = -limit if x < -limit else x  # this way round, NaN passes
+        x = limit if x > limit else x
+        n = (x * log2_e + magic) - magic  # adding magic rounds to a whole number
+        s = (n * half + magic) - magic
+        r = (x - n * high) - n * low
+        p = first_terms(r)
+        p = (((p * r + c[5]) * r + c[4]) * r + c[3]) * r + c[2]
+        return p * r * r + r, power_of_two(s), power_of_two(n - s)
+
+    return parts
+
+
 # The first bits of ln 2, few enough that n * high is exact, and the rest.
-_HIGH_32, _LOW_32 = 0.693359375, -2.12194440e-4
-_HIGH_64, _LOW_64 = 6.93147180369123816490e-01, 1.90821492927058770002e-10
-_F = tuple(1.0 / math.factorial(i) for i in range(14))
+_SINGLE = _exp_parts_of(np.float32, 1.5 * 2.0**23, 0.693359375, -2.12194440e-4, 150.0, 8)
+_DOUBLE = _exp_parts_of(
+    float, 1.5 * 2.0**52, 6.93147180369123816490e-01, 1.90821492927058770002e-10, 1000.0, 14
+)
 
 
-@inlined
 def _exp_parts(x):
     """Return p, s, t with exp(x) = (p + 1) * s * t; s and t are powers of two, abs(p) < 0.42."""
     # Taylor's series of expm1 for abs(r) <= ln(2) / 2: what is left out is below rounding. s and t
     # are two, as 2**n itself may over- or underflow; at the limits the result is 0 and infinity.
-    limit = 150.0 if is_single(x) else 1000.0
-    x = choose(x < -limit, -limit, x)  # this way round, NaN passes
-    x = choose(x > limit, limit, x)
-    if is_single(x):
-        n = (x * _LOG2_E + _MAGIC_32) - _MAGIC_32
-        half = (n * 0.5 + _MAGIC_32) - _MAGIC_32
-        r = (x - n * _HIGH_32) - n * _LOW_32
-        p = r * _F[7] + _F[6]
-    else:
-        n = (x * _LOG2_E + _MAGIC_64) - _MAGIC_64
-        half = (n * 0.5 + _MAGIC_64) - _MAGIC_64
-        r = (x - n * _HIGH_64) - n * _LOW_64
-        p = ((r * _F[13] + _F[12]) * r + _F[11]) * r + _F[10]
-        p = (((p * r + _F[9]) * r + _F[8]) * r + _F[7]) * r + _F[6]
-    p = (((p * r + _F[5]) * r + _F[4]) * r + _F[3]) * r + _F[2]
-    return p * r * r + r, power_of_two(half), power_of_two(n - half)
+
+
+@overload(_exp_parts, jit_options=OPTIONS)
+def _(x):
+    return _SINGLE if x == types.float32 else _DOUBLE
 
 
 @inlined
-def exp(x):
-    """E to the x."""
+def _exp(x):
     p, s, t = _exp_parts(x)
     return (s * p + s) * t
 
@@ -74,149 +83,104 @@ def exp(x):
 def _expm1(x):
     """exp(x) - 1 for x <= 0, without cancellation."""
     p, s, t = _exp_parts(x)
-    s = s * t
-    return s * p + (s - 1.0)
+    return (s * t) * p + ((s * t) - np.float32(1))
 
 
 @inlined
 def _sigmoid(z):
-    negative = z < 0
-    e = exp(choose(negative, z, z * -1.0))  # never overflows
-    return choose(negative, e, 1) / (e + 1.0)
+    e = _exp(-abs(z))  # never overflows
+    return (e if z < 0 else np.float32(1)) / (np.float32(1) + e)
 
 
 @inlined
 def _tanh(z):
-    t = _expm1(choose(z < 0, z, z * -1.0) * 2.0)
-    t = t / (t + 2.0)
-    return choose(z < 0, t, t * -1.0)
+    t = _expm1(np.float32(-2) * abs(z))
+    t = t / (t + np.float32(2))
+    return t if z < 0 else -t
 
 
 @inlined
 def _silu_derivative(z, g):
     s = _sigmoid(z)
-    return g * (s * (z * (1.0 - s) + 1.0))
+    return g * (s + z * (s - s * s))
 
 
 # Comparisons are such that NaN stays NaN.
 _ELEMENTWISE = {
-    "step": (lambda z: choose(z > 0, filled(z, 1.0), 0), lambda a, g: g * a),
-    "sigmoid": (_sigmoid, lambda a, g: g * a * (1.0 - a)),
-    "tanh": (_tanh, lambda a, g: g * (1.0 - a * a)),
-    "relu": (lambda z: choose(z < 0, 0, z), lambda a, g: choose(a > 0, g, 0)),
+    "identity": (lambda z: z, lambda a, g: g),
+    "step": (lambda z: 1.0 if z > 0 else 0.0, lambda a, g: g),
+    "sigmoid": (_sigmoid, lambda a, g: g * (a - a * a)),
+    "tanh": (_tanh, lambda a, g: g - g * (a * a)),
+    "relu": (lambda z: 0.0 if z < 0 else z, lambda a, g: g if a > 0 else 0.0),
     "leaky_relu": (
-        lambda z: choose(z > 0, z, z * LEAKY_RELU_SLOPE),
-        lambda a, g: choose(a > 0, g, g * LEAKY_RELU_SLOPE),
+        lambda z: z if z > 0 else z * LEAKY_RELU_SLOPE,
+        lambda a, g: g if a > 0 else g * LEAKY_RELU_SLOPE,
     ),
     "elu": (
-        lambda z: choose(z > 0, z, _expm1(choose(z > 0, 0, z)) * ELU_ALPHA),
-        lambda a, g: choose(a > 0, g, g * (a + ELU_ALPHA)),
+        lambda z: z if z > 0 else ELU_ALPHA * _expm1(-abs(z)),
+        lambda a, g: g if a > 0 else g * (a + ELU_ALPHA),
+    ),
+    "softplus": (
+        lambda z: (0.0 if z < 0 else z) + math.log1p(_exp(-abs(z))),
+        lambda a, g: -g * _expm1(-a),
     ),
     "silu": (lambda z: z * _sigmoid(z), _silu_derivative),
-    "exp": (exp, lambda a, g: g * a),
-}
-
-# The same on single numbers in double, for what the mathematical library has to compute.
-_SCALAR = {
-    "softplus": (
-        lambda z: (0.0 if z < 0.0 else z) + math.log1p(math.exp(-abs(z))),
-        lambda a, g: g * -math.expm1(-a),
-    ),
     "gelu": (
-        lambda z: z * 0.5 * math.erfc(z * -math.sqrt(0.5)),
+        lambda z: z * (0.5 * math.erfc(z * -math.sqrt(0.5))),
         lambda z, g: (
-            g
-            * (
-                0.5 * math.erfc(z * -math.sqrt(0.5))
-                + z * math.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
-            )
+            g * (0.5 * math.erfc(z * -math.sqrt(0.5)) + z * math.exp(-0.5 * z * z) * _DENSITY_AT_0)
         ),
     ),
+    "exp": (_exp, lambda a, g: g * a),
 }
+_DENSITY_AT_0 = 1.0 / math.sqrt(2.0 * math.pi)
 
 
-@kernel(Pointer="z a")
-def _activate(z, a, ld, m, n):
-    """Write f(z) to a, which may be z."""
+@kernel(Pointer="a")
+def _activate(a, ld, m, n):
+    """Replace z by f(z)."""
     for j in range(m):
-        for r in range(j * ld, j * ld + n, lanes(z)):
-            store(a, r, f(load(z, r)))
+        for r in range(j * ld, j * ld + n):
+            a[r] = f(a[r])
 
 
 @kernel(Pointer="kept g")
 def _derive(kept, g, ld, m, n):
     """Replace g = dL/da by dL/dz."""
     for j in range(m):
-        for r in range(j * ld, j * ld + n, lanes(g)):
-            store(g, r, f(load(kept, r), load(g, r)))
-
-
-@kernel(Pointer="z a")
-def _activate_scalar(z, a, ld, m, n):
-    for j in range(m):
         for r in range(j * ld, j * ld + n):
-            a[r] = f(np.float64(z[r]))
+            g[r] = f(kept[r], g[r])
 
 
-@kernel(Pointer="kept g")
-def _derive_scalar(kept, g, ld, m, n):
-    for j in range(m):
-        for r in range(j * ld, j * ld + n):
-            g[r] = f(np.float64(kept[r]), np.float64(g[r]))
-
-
-# ---------------------------------------------------------------------------- whole kernels
-
-
-@kernel(Pointer="z a")
-def _nothing(z, a, ld, m, n):
-    """Leave all as it is: the identity's output lies where its z does."""
-
-
-@inlined
-def largest_of(z, r, ld, m):
-    """Return the largest of m units, for as many rows as fill a vector."""
-    largest = load(z, r)
-    for j in range(1, m):
-        v = load(z, j * ld + r)
-        largest = choose(largest < v, v, largest)
-    return largest
-
-
-@kernel(Pointer="z a")
-def _softmax(z, a, ld, m, n):
-    for r in range(0, n, lanes(z)):
-        largest, total = largest_of(z, r, ld, m), filled(z, 0.0)
+@kernel(Pointer="a")
+def _softmax(a, ld, m, n):
+    for r in range(n):
+        largest, total = a[r], a[r] - a[r]
         for j in range(m):
-            e = exp(load(z, j * ld + r) - largest)
-            store(a, j * ld + r, e)
-            total = total + e
+            largest = a[j * ld + r] if a[j * ld + r] > largest else largest
         for j in range(m):
-            store(a, j * ld + r, load(a, j * ld + r) / total)
+            a[j * ld + r] = _exp(a[j * ld + r] - largest)
+            total += a[j * ld + r]
+        for j in range(m):
+            a[j * ld + r] /= total
 
 
 @kernel(Pointer="kept g")
 def _softmax_derivative(kept, g, ld, m, n):
-    for r in range(0, n, lanes(g)):
-        inner = filled(g, 0.0)
+    for r in range(n):
+        inner = g[r] - g[r]
         for j in range(m):
-            inner = inner + load(g, j * ld + r) * load(kept, j * ld + r)
+            inner += g[j * ld + r] * kept[j * ld + r]
         for j in range(m):
-            to = j * ld + r
-            store(g, to, load(kept, to) * (load(g, to) - inner))
+            g[j * ld + r] = kept[j * ld + r] * (g[j * ld + r] - inner)
 
 
 #: The kernels of an activation and of its derivative.
 ACTIVATION_KERNELS = {
-    name: tuple(
-        fill_in(template, f"{name}{template.function.__name__}", f=inlined(f))
-        for template, f in zip(templates, functions, strict=True)
+    name: (
+        fill_in(_activate, f"{name}_activate", f=f),
+        fill_in(_derive, f"{name}_derive", f=derivative),
     )
-    for table, *templates in (
-        (_ELEMENTWISE, _activate, _derive),
-        (_SCALAR, _activate_scalar, _derive_scalar),
-    )
-    for name, functions in table.items()
+    for name, (f, derivative) in _ELEMENTWISE.items()
 }
-ACTIVATION_KERNELS["identity"] = _nothing, _nothing
 ACTIVATION_KERNELS["softmax"] = _softmax, _softmax_derivative

@@ -8,7 +8,7 @@ kernel, and no driver knows its name.
 
 # Numba types compiled code and intrinsics itself.
 # mypy: ignore-errors
-# ruff: noqa: ARG001
+# ruff: noqa: ARG001, ARG005
 from __future__ import annotations
 
 import types as python
@@ -23,7 +23,9 @@ from numba.core.ccallback import CFunc
 from numba.extending import intrinsic
 
 # "contract" lets a * b + c become one fused operation; nothing else is reordered or assumed.
-_OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}}
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}}
+
+_POINTER = ir.IntType(64).as_pointer()
 
 # Numba's cache looks at the date of the file of a function alone, which is not all that its
 # machine code is made of.
@@ -43,12 +45,12 @@ def _cached(made: Any) -> Any:
 
 
 #: For what is compiled as a part of kernels and drivers alone.
-inlined = njit(**_OPTIONS)
+inlined = njit(**OPTIONS)
 
 
 def jit(function: Callable[..., Any]) -> Any:
     """Compile a driver on first use."""
-    return _cached(njit(nogil=True, **_OPTIONS)(function))
+    return _cached(njit(nogil=True, **OPTIONS)(function))
 
 
 class Kernel:
@@ -76,7 +78,7 @@ class Kernel:
             code = self.function.__code__
             names = code.co_varnames[: code.co_argcount]
             arguments = tuple(given.get(name, types.int64) for name in names)
-            made = _cached(CFunc(self.function, (arguments, types.void), {}, _OPTIONS))
+            made = _cached(CFunc(self.function, (arguments, types.void), {}, OPTIONS))
             made.compile()
             self.compiled[dtype, source] = made
         return self.compiled[dtype, source].address
@@ -90,6 +92,10 @@ def kernel(**named: str) -> Callable[..., Kernel]:
 def fill_in(template: Kernel, name: str, **given: Any) -> Kernel:
     """Make a kernel of a template, whose missing global names are given here."""
     function = template.function
+    given = {
+        key: inlined(value) if isinstance(value, python.FunctionType) else value
+        for key, value in given.items()
+    }
     scope = {**function.__globals__, **given}
     code = function.__code__.replace(co_name=name)
     made = python.FunctionType(code, scope, name)
@@ -127,31 +133,24 @@ def not_inlined(typingctx: Any) -> Any:
 @intrinsic
 def atomic_add(typingctx: Any, address: Any, value: Any) -> Any:
     """Add to the int64 at an address and return what it was before."""
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        pointer = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
-        return builder.atomic_rmw("add", pointer, args[1], "seq_cst")
-
-    return types.int64(types.int64, types.int64), generate
+    return types.int64(
+        types.int64, types.int64
+    ), lambda context, builder, sig, args: builder.atomic_rmw(
+        "add", builder.inttoptr(args[0], _POINTER), args[1], "seq_cst"
+    )
 
 
 @intrinsic
 def atomic_load(typingctx: Any, address: Any) -> Any:
     """Read the int64 at an address that another thread may write."""
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        pointer = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
-        return builder.load_atomic(pointer, "seq_cst", 8)
-
-    return types.int64(types.int64), generate
+    return types.int64(types.int64), lambda context, builder, sig, args: builder.load_atomic(
+        builder.inttoptr(args[0], _POINTER), "seq_cst", 8
+    )
 
 
 @intrinsic
 def doubles_at(typingctx: Any, address: Any) -> Any:
     """Pointer to the doubles at an address."""
-    kind = types.CPointer(types.float64)
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.inttoptr(args[0], context.get_value_type(kind))
-
-    return kind(types.int64), generate
+    return types.CPointer(types.float64)(
+        types.int64
+    ), lambda context, builder, sig, args: builder.inttoptr(args[0], ir.DoubleType().as_pointer())

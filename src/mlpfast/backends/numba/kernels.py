@@ -11,17 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from mlpfast.backends.numba.jit import inlined, kernel
-from mlpfast.backends.numba.vectors import (
-    filled,
-    lanes,
-    load,
-    multiply,
-    place,
-    real,
-    shifted,
-    store,
-    transpose_square,
-)
+from mlpfast.backends.numba.vectors import multiply, place, real, shifted
 
 # Products go over this many terms of a sum at a time, so that what they read again stays in the
 # first-level cache.
@@ -122,12 +112,11 @@ def product(m, n, depth, a, a_row, a_col, b, b_row, c, c_row, add):
 @kernel(Pointer="a to")
 def transpose(a, ld, m, n, to, width):
     """Write (m, n) as n rows of `width` numbers, with zeros behind the m units."""
-    for j in range(m, width):
-        for r in range(0, n, lanes(a)):
-            store(a, j * ld + r, filled(a, 0.0))
-    for j in range(0, width, lanes(a)):
-        for r in range(0, n, lanes(a)):
-            transpose_square(a, j * ld + r, ld, to, r * width + j, width)
+    for r in range(n):
+        for j in range(m):
+            to[r * width + j] = a[j * ld + r]
+        for j in range(m, width):
+            to[r * width + j] = 0.0
 
 
 @kernel(Pointer="x w z")
@@ -182,11 +171,9 @@ def collect(flat, panels, m, width, stride, i0, i1):
 @kernel(Pointer="a")
 def add_chunks(a, count, chunks, stride):
     """Add to `count` numbers those of the other chunks, `stride` numbers apart, in their order."""
-    for i in range(0, count, lanes(a)):
-        total = load(a, i)
-        for chunk in range(1, chunks):
-            total = total + load(a, chunk * stride + i)
-        store(a, i, total)
+    for chunk in range(1, chunks):
+        for i in range(count):
+            a[i] += a[chunk * stride + i]
 
 
 @kernel(Pointer="a", Integers="found")

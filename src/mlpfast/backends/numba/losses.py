@@ -16,9 +16,8 @@ import math
 
 import numpy as np
 
-from mlpfast.backends.numba.activations import exp, largest_of
-from mlpfast.backends.numba.jit import fill_in, inlined, kernel
-from mlpfast.backends.numba.vectors import filled, lanes, load, real, store
+from mlpfast.backends.numba.jit import fill_in, kernel
+from mlpfast.backends.numba.vectors import real
 from mlpfast.spec import POISSON_EPSILON
 
 
@@ -79,12 +78,9 @@ _PER_ROW = {
 }
 
 
-@kernel(Pointer="a z t delta weight spare", Doubles="total", float="scale c")
-def _loss(a, z, t, delta, ld, m, rows, weight, scale, c, total, spare):
-    """Write the loss of each row to total (rows,), its weighted and scaled gradient to delta.
-
-    All but total and weight are unit-major blocks (m, rows) or, spare, (3, ld).
-    """
+@kernel(Pointer="a z t delta weight", Doubles="total", float="scale c")
+def _loss(a, z, t, delta, ld, m, rows, weight, scale, c, total):
+    """Write the loss of each row to total (rows,), its weighted and scaled gradient to delta."""
     share = 1.0 / m if mean else 1.0
     for r in range(rows):
         total[r] = 0.0
@@ -96,36 +92,29 @@ def _loss(a, z, t, delta, ld, m, rows, weight, scale, c, total, spare):
             delta[at] = slope * share * (weight[r] * scale)
 
 
-@kernel(Pointer="a z t delta weight spare", Doubles="total", float="scale c")
-def _softmax_loss(a, z, t, delta, ld, m, rows, weight, scale, c, total, spare):
+@kernel(Pointer="a z t delta weight", Doubles="total", float="scale c")
+def _softmax_loss(a, z, t, delta, ld, m, rows, weight, scale, c, total):
     """-sum t log p from the logits of a softmax; as `_loss`."""
-    for r in range(0, rows, lanes(a)):
-        largest = largest_of(z, r, ld, m)
-        partition, targets = filled(a, 0.0), filled(a, 0.0)
-        for j in range(m):
-            partition = partition + exp(load(z, j * ld + r) - largest)
-            targets = targets + load(t, j * ld + r)
-        store(spare, r, largest)
-        store(spare, ld + r, partition)
-        store(spare, 2 * ld + r, targets)
     for r in range(rows):
-        total[r] = 0.0
-        spare[ld + r] = math.log(spare[ld + r])
-    for j in range(m):
-        for r in range(rows):
-            at = j * ld + r
-            miss = f(spare[ld + r] - (z[at] - spare[r]), c)
-            total[r] += np.float64(t[at]) * miss
-            delta[at] = (a[at] * spare[2 * ld + r] - t[at]) * (weight[r] * scale)
+        largest, partition, targets, total[r] = np.float64(z[r]), 0.0, 0.0, 0.0
+        for j in range(m):
+            largest = max(largest, z[j * ld + r])
+        for j in range(m):
+            partition += math.exp(z[j * ld + r] - largest)
+            targets += t[j * ld + r]
+        partition = math.log(partition)
+        for at in range(r, m * ld + r, ld):
+            total[r] += t[at] * f(partition - (z[at] - largest), c)
+            delta[at] = (a[at] * targets - t[at]) * (weight[r] * scale)
 
 
 #: The kernel of a loss, by its name and whether it is computed from the logits.
 LOSS_KERNELS = {
     **{
-        key: fill_in(_loss, f"{key[0]}_{key[1]}", f=inlined(f), mean=mean)
+        key: fill_in(_loss, f"{key[0]}_{key[1]}", f=f, mean=mean)
         for key, (f, mean) in _PER_OUTPUT.items()
     },
-    **{key: fill_in(_softmax_loss, key[0], f=inlined(f)) for key, f in _PER_ROW.items()},
+    **{key: fill_in(_softmax_loss, key[0], f=f) for key, f in _PER_ROW.items()},
 }
 
 #: Numbers that `figures` has for a group of rows: `TOTALS` but for the penalty.
@@ -133,13 +122,13 @@ FIGURES = 5
 
 
 @kernel(Pointer="a t weight", Doubles="total sums")
-def figures(a, t, ld, m, rows, weight, total, counts_rows, wanted, sums):
-    """Write the sums over each vector of rows; only loss and weight unless all are wanted."""
-    for first in range(0, rows, lanes(a)):
-        to = first // lanes(a) * FIGURES
+def figures(a, t, ld, m, rows, lanes, weight, total, counts_rows, wanted, sums):
+    """Write the sums over every `lanes` rows; only loss and weight unless all are wanted."""
+    for first in range(0, rows, lanes):
+        to = first // lanes * FIGURES
         for q in range(FIGURES):
             sums[to + q] = 0.0
-        for r in range(first, min(first + lanes(a), rows)):
+        for r in range(first, min(first + lanes, rows)):
             w = np.float64(weight[r])
             sums[to] += w * real(a, total[r])  # beyond float32 a loss is infinite there
             w = 1.0 if counts_rows else w

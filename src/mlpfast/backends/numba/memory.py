@@ -45,7 +45,7 @@ LAYER = _record(
 #: A run: its kernels, its memory, its data and its options.
 RUN = _record(
     f"{' '.join(KERNELS)} gather_targets loss figures update "
-    "itemsize lanes height ld x x_size t weight work work_size delta delta_size own own_size spare total "
+    "itemsize lanes height ld x x_size t weight work work_size delta delta_size own own_size total "
     "keys sums w panels_size gradient chunk sync yield_ numbers units flat_w flat_m flat_v "
     "rows_x stride_x rows_y stride_y labels rows_weight n batch_size moments from_logits reduces "
     "counts_rows want_metrics l2_per_row want_penalty check_finite input_threshold",
@@ -186,11 +186,10 @@ def memory_for(spec: NetSpec, rows: int, team: int, *, train: bool) -> Memory:
     run["delta"], run["delta_size"] = plan.outputs * line, plan.widest * line
     by_row = (plan.outputs + 2 * plan.widest) * line
     run["work_size"] = work_size = by_row + height * plan.deltas * size
-    # What a thread has for itself: the gradient of a strip, 3 lines, row losses, keys, numbers.
-    run["spare"] = spare = STRIP * 2 * lanes * size
-    run["total"] = spare + 3 * line
-    run["keys"] = spare + 3 * line + ROWS * 8
-    run["own_size"] = own_size = up(spare + 3 * line + 2 * ROWS * 8 + 64, 64)
+    # What a thread has for itself: the gradient of a strip, losses of rows, keys of dropped rows.
+    run["total"] = strip = STRIP * 2 * lanes * size
+    run["keys"] = strip + ROWS * 8
+    run["own_size"] = own_size = strip + 2 * ROWS * 8
     strips = -(-plan.layers["depth"] // STRIP)
     run["units"] = int((plan.layers["panels"] * strips).sum())
     sections = {

@@ -93,15 +93,16 @@ def _barrier(run, team):
 
 @inlined
 def _part(run, layer, b):
-    """Return a thread's part of a layer: first and end of its panels, first and count of rows.
+    """Return a thread's part of a layer: first and end of its panels, first row, count of rows
+    and that in whole vectors.
 
     Threads share the panels where there are many; else the rows, in whole vectors.
     """
     if b.team > 1 and layer.panels >= 4 * b.team and not layer.whole_rows:
         p0, p1 = _share(layer.panels, 1, b.tid, b.team)
-        return p0, p1, 0, _up(b.n, run.lanes)
+        return p0, p1, 0, b.n, _up(b.n, run.lanes)
     r0, r1 = _share(b.n, run.lanes, b.tid, b.team)
-    return 0, layer.panels, r0, _up(r1 - r0, run.lanes)
+    return 0, layer.panels, r0, r1 - r0, _up(r1 - r0, run.lanes)
 
 
 @inlined
@@ -112,13 +113,13 @@ def _fetch(run, layers, b):
     if r0 >= r1:
         return
     n_in, n_out, s, ld = layers[0].n_in, layers[len(layers) - 1].n_out, run.itemsize, run.ld
-    to, count = b.x + r0 * s, _up(r1 - r0, run.lanes)
+    to = b.x + r0 * s
     rows = b.order, 1 if b.order else 0, b.first + r0, r1 - r0
     call(run.gather, (run.rows_x, run.stride_x, run.scale_x, *rows, n_in, to, ld))
     if run.input_threshold > 0:
         drop = mix(b.key), 0, b.row + r0, run.input_threshold, run.input_factor, b.own + run.keys
-        call(run.drop, (to, to, ld, n_in, count, *drop))
-    call(run.fill, (to + n_in * ld * s, count, 1.0))  # goes with the biases
+        call(run.drop, (to, to, ld, n_in, r1 - r0, *drop))
+    call(run.fill, (to + n_in * ld * s, r1 - r0, 1.0))  # goes with the biases
     if run.labels:
         call(run.one_hot, (run.rows_y, *rows, n_out, to + run.t, ld))
     elif run.rows_y:
@@ -134,8 +135,8 @@ def _forward(run, layers, i, weights, b):
     """Compute z and outputs of layer i."""
     not_inlined()
     layer, s, ld = layers[i], run.itemsize, run.ld
-    p0, p1, r0, count = _part(run, layer, b)
-    if count == 0:
+    p0, p1, r0, rows, count = _part(run, layer, b)
+    if rows <= 0:
         return
     work, below = b.work + r0 * s, (b.work + layers[i - 1].a if i else b.x) + r0 * s
     for p in range(p0, p1):
@@ -148,11 +149,13 @@ def _forward(run, layers, i, weights, b):
                 continue
             j, units, at = 0, layer.n_out, 0
         out = work + layer.out + at
-        call(layer.activate, (work + layer.z + at, out, ld, units, count))
+        if layer.out != layer.z:
+            call(run.copy, (work + layer.z + at, 1, out, 1, (units - 1) * ld + rows))
+        call(layer.activate, (out, ld, units, rows))
         if layer.threshold > 0:
             drop = j, b.row + r0, layer.threshold, layer.factor, b.own + run.keys
             to = work + layer.a + at
-            call(run.drop, (out, to, ld, units, count, mix(b.key + i + 1), *drop))
+            call(run.drop, (out, to, ld, units, rows, mix(b.key + i + 1), *drop))
 
 
 @inlined
@@ -167,15 +170,16 @@ def _score(run, layers, b, scale):
     m, rows, work, x = layer.n_out, r1 - r0, b.work + r0 * s, b.x + r0 * s
     delta = work + run.delta + i % 2 * run.delta_size
     a, t, weight, total = work + layer.out, x + run.t, x + run.weight, b.own + run.total
-    rest = weight, scale, run.parameter, total, b.own + run.spare
-    call(run.loss, (a, work + layer.z, t, delta, ld, m, rows, *rest))
+    call(
+        run.loss,
+        (a, work + layer.z, t, delta, ld, m, rows, weight, scale, run.parameter, total),
+    )
     sums = run.sums + (b.row + r0) // run.lanes * FIGURES * 8
     rest = weight, total, run.counts_rows, run.want_metrics, sums
-    call(run.figures, (a, t, ld, m, rows, *rest))
-    count = _up(rows, run.lanes)
+    call(run.figures, (a, t, ld, m, rows, run.lanes, *rest))
     if not run.from_logits:
-        call(layer.derive, (work + layer.kept, delta, ld, m, count))
-    _transpose_delta(run, layer, delta, b.work, 0, layer.panels, r0, count)
+        call(layer.derive, (work + layer.kept, delta, ld, m, rows))
+    _transpose_delta(run, layer, delta, b.work, 0, layer.panels, r0, rows)
 
 
 @inlined
@@ -183,9 +187,9 @@ def _backward(run, layers, i, b):
     """Compute the delta of layer i - 1 from that of layer i."""
     not_inlined()
     layer, below, s, ld = layers[i], layers[i - 1], run.itemsize, run.ld
-    p0, p1, r0, count = _part(run, below, b)
+    p0, p1, r0, rows, count = _part(run, below, b)
     j0, j1 = p0 * below.width, min(p1 * below.width, below.n_out)
-    if count == 0 or j0 >= j1:
+    if rows <= 0 or j0 >= j1:
         return
     work, at = b.work + r0 * s, j0 * ld * s
     delta = work + run.delta + i % 2 * run.delta_size
@@ -197,19 +201,19 @@ def _backward(run, layers, i, b):
         call(run.product, (j1 - j0, count, units, w, width, 1, d, ld, to, ld, p))
     if below.threshold > 0:
         drop = mix(b.key + i), j0, b.row + r0, below.threshold, below.factor, b.own + run.keys
-        call(run.drop, (to, to, ld, j1 - j0, count, *drop))
-    call(below.derive, (work + below.kept + at, to, ld, j1 - j0, count))
-    _transpose_delta(run, below, to, b.work, p0, p1, r0, count)
+        call(run.drop, (to, to, ld, j1 - j0, rows, *drop))
+    call(below.derive, (work + below.kept + at, to, ld, j1 - j0, rows))
+    _transpose_delta(run, below, to, b.work, p0, p1, r0, rows)
 
 
 @inlined
-def _transpose_delta(run, layer, delta, work, p0, p1, r0, count):
+def _transpose_delta(run, layer, delta, work, p0, p1, r0, rows):
     """Keep the delta of panels p0 .. p1, the first of which is given, row by row as well."""
     s, ld, width = run.itemsize, run.ld, layer.width
     for p in range(p0, p1):
         units = min(width, layer.n_out - p * width)
         to = work + layer.by_row + (p * run.height + r0) * width * s
-        call(run.transpose, (delta + (p - p0) * width * ld * s, ld, units, count, to, width))
+        call(run.transpose, (delta + (p - p0) * width * ld * s, ld, units, rows, to, width))
 
 
 @inlined
@@ -467,19 +471,17 @@ def predict_rows(runs, layers, work, x, n, out):
     In a block they would leave most of a vector empty.
     """
     run = runs[0]
-    s, last, lanes = run.itemsize, len(layers) - 1, run.lanes
+    s, last = run.itemsize, len(layers) - 1
     for r in range(n):
         below, z = x + r * layers[0].n_in * s, work
         for i in range(last + 1):
             layer, m = layers[i], layers[i].n_out
             sizes = layer.n_in, layer.depth - layer.n_in, run.flat_w + layer.flat, m
             call(run.row_product, (below, *sizes, z))
-            below, z = z, z + _up(m, lanes) * s
-            if layer.whole_rows:  # its rows lie in the lanes: here, in the first of them
-                call(run.copy, (below, 1, z, lanes, m))
-                call(layer.activate, (z, z, lanes, m, lanes))
-                call(run.copy, (z, lanes, below, 1, m))
-            else:
-                call(layer.activate, (below, below, 0, 1, _up(m, lanes)))
+            if layer.whole_rows:
+                call(layer.activate, (z, 1, m, 1))
+            else:  # units as if they were rows, which fill vectors
+                call(layer.activate, (z, 0, 1, m))
+            below, z = z, z + m * s
         m = layers[last].n_out
         call(run.copy, (below, 1, out + r * m * s, 1, m))

@@ -1,7 +1,6 @@
 """The optimizers that Numba compiles: what each does to a weight.
 
-To add one, enter it in `_RULES`: a function of vectors of weights, gradients and the two moments and
-of the numbers s of the step that returns new weights and moments, and how many moments it keeps;
+To add one, enter it in `_RULES`: a function of weight, gradient, the two moments and the numbers s of the step that returns new weights and moments, and how many moments it keeps;
 and say in `rule_of` whose it is.
 """
 
@@ -10,12 +9,13 @@ and say in `rule_of` whose it is.
 # ruff: noqa: F821
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from mlpfast.backends.numba.jit import Kernel, fill_in, inlined, kernel
-from mlpfast.backends.numba.vectors import lanes, load, root, store
+from mlpfast.backends.numba.jit import Kernel, fill_in, kernel
+from mlpfast.backends.numba.vectors import real
 
 # Where in s. The first four are made anew in each step, see `passes.step_sizes`: the rate, epsilon,
 # the factor of the weights and that of the gradient in a velocity; from what comes last.
@@ -39,18 +39,18 @@ def _nesterov(w, g, m, v, s):
 def _adam(w, g, m, v, s):
     m = m * s[BETA_1] + g * s[REST_1]
     v = v * s[BETA_2] + g * g * s[REST_2]
-    return w * s[SHRINK] - m / (root(v) + s[EPSILON]) * s[RATE], m, v
+    return w * s[SHRINK] - m / (math.sqrt(v) + s[EPSILON]) * s[RATE], m, v
 
 
 def _rmsprop(w, g, m, v, s):
     v = v * s[BETA_2] + g * g * s[REST_2]
-    m = m * s[MOMENTUM] + g / (root(v + s[IN_ROOT]) + s[EPSILON]) * s[GAIN]
+    m = m * s[MOMENTUM] + g / (math.sqrt(v + s[IN_ROOT]) + s[EPSILON]) * s[GAIN]
     return w - m * s[RATE], m, v
 
 
 def _rmsprop_without_momentum(w, g, m, v, s):
     v = v * s[BETA_2] + g * g * s[REST_2]
-    return w - g / (root(v + s[IN_ROOT]) + s[EPSILON]) * s[RATE], m, v
+    return w - g / (math.sqrt(v + s[IN_ROOT]) + s[EPSILON]) * s[RATE], m, v
 
 
 _RULES = {
@@ -66,19 +66,23 @@ _RULES = {
 
 @kernel(Pointer="w g m v", float="l2", Doubles="s")
 def _update(w, g, m, v, count, l2, s):
-    """Move `count` weights, in whole vectors, by the gradient g plus l2 * w."""
-    for i in range(0, count, lanes(w)):
-        gi = load(g, i) + load(w, i) * l2
-        wi, mi, vi = f(load(w, i), gi, load(m, i), load(v, i), s)
-        store(w, i, wi)
+    """Move weights by the gradient g plus l2 * w."""
+    l2 = real(w, l2)
+    c = (
+        *(real(w, s[0]), real(w, s[1]), real(w, s[2]), real(w, s[3]), real(w, s[4])),
+        *(real(w, s[5]), real(w, s[6]), real(w, s[7]), real(w, s[8]), real(w, s[9])),
+    )
+    for i in range(count):
+        wi, mi, vi = f(w[i], g[i] + w[i] * l2, m[i], v[i], c)
+        w[i] = wi
         if moments > 0:
-            store(m, i, mi)
+            m[i] = mi
         if moments > 1:
-            store(v, i, vi)
+            v[i] = vi
 
 
 _KERNELS = {
-    name: fill_in(_update, f"update_{name}", f=inlined(f), moments=moments)
+    name: fill_in(_update, f"update_{name}", f=f, moments=moments)
     for name, (f, moments) in _RULES.items()
 }
 
