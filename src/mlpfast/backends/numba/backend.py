@@ -7,7 +7,7 @@ kernel: see `activations.py`, `losses.py` and `updates.py`.
 from __future__ import annotations
 
 import ctypes
-import sys
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -26,31 +26,22 @@ from mlpfast.backends.numba.memory import (
     plan_of,
     supports,
     supports_training,
-    up,
     zeros,
 )
 from mlpfast.backends.numba.team import estimated_seconds, run_team, team_size
 from mlpfast.spec import NetSpec, Optimizer
 
-# Up to this many rows are predicted one by one; up to the second number, with the parameters where
-# they are instead of in panels.
-_SINGLE_ROWS = 2
-_FEW_ROWS = 32
+_SINGLE_ROWS = 2  # up to so many are predicted one by one
 
 _STATUS = {passes.OK: "ok", passes.INTERRUPTED: "interrupted", passes.DIVERGED: "diverged"}
 _NO_ORDERS = np.empty((0, 0), np.int64)
 
 
-def _yield_address() -> int:
-    """Address of the system's function that lets other threads run."""
-    if sys.platform == "win32":
-        function = ctypes.windll.kernel32.SwitchToThread
-    else:
-        function = ctypes.CDLL(None).sched_yield
-    return ctypes.cast(function, ctypes.c_void_p).value or 0
-
-
-_YIELD = _yield_address()
+# The system's function that lets other threads run.
+_YIELD = ctypes.cast(
+    ctypes.CDLL("kernel32").SwitchToThread if os.name == "nt" else ctypes.CDLL(None).sched_yield,
+    ctypes.c_void_p,
+).value
 
 
 def _describe(memory: Memory, spec: NetSpec, params: Array, data: Data) -> None:
@@ -124,7 +115,7 @@ class NumbaBackend(plain.NumpyBackend):
         if not supports(spec):
             super().forward(spec, params, x, input_scale, out)
             return
-        n, plan = len(x), plan_of(spec)
+        n = len(x)
         data = Data(x, np.empty((n, 0)), None, input_scale)
         if n <= _SINGLE_ROWS:
             rows = plain.batch_of(spec, data, slice(None))[0]
@@ -134,11 +125,7 @@ class NumbaBackend(plain.NumpyBackend):
         memory = memory_for(spec, n, team_size(seconds, spec, n), train=False)
         _describe(memory, spec, params, data)
         memory.run["rows_y"] = 0
-        layers = memory.layers
-        if n <= _FEW_ROWS:
-            for name in ("width", "panels", "w"):
-                layers[name] = plan.flat_layers[name]
-        given = memory.run, layers, n > _FEW_ROWS, out.ctypes.data
+        given = memory.run, memory.layers, out.ctypes.data
         run_team(passes.predict, memory.team, given, 0.0, np.zeros(1, np.uint8))
 
     def _predict_rows(self, spec: NetSpec, params: Array) -> Callable[[Array, Array], None]:
@@ -146,9 +133,7 @@ class NumbaBackend(plain.NumpyBackend):
         plan = plan_of(spec)
         run = plan.run.copy()
         run["flat_w"] = params.ctypes.data
-        lanes = int(run["lanes"][0])
-        units = sum(up(m, lanes) for m in spec.sizes[1:]) + lanes * spec.n_out
-        size = (units + lanes * max(spec.sizes)) * params.itemsize
+        size = sum(spec.sizes) * params.itemsize
         spare: list[Array] = []
 
         def predict(x: Array, out: Array) -> None:

@@ -136,10 +136,11 @@ def row_product(x, k, bias, w, m, z):
 
 
 @kernel(Pointer="a to")
-def copy(a, a_step, to, to_step, count):
-    """Copy numbers that are so far apart."""
-    for i in range(count):
-        to[i * to_step] = a[i * a_step]
+def copy(a, to, ld, m, n):
+    """Copy (m, n)."""
+    for j in range(m):
+        for r in range(j * ld, j * ld + n):
+            to[r] = a[r]
 
 
 # ---------------------------------------------------------------------------- parameters
@@ -149,23 +150,16 @@ def copy(a, a_step, to, to_step, count):
 
 
 @kernel(Pointer="flat panels")
-def spread(flat, panels, m, width, stride, i0, i1):
-    """Copy rows i0 .. i1 of a flat layer (k, m) into its panels, `stride` numbers apart."""
+def exchange(flat, panels, m, width, stride, i0, i1, back):
+    """Copy rows i0 .. i1 of a flat layer (k, m) into panels `stride` numbers apart, or back."""
     for i in range(i0, i1):
         for p in range(0, m, width):
-            to = place(panels, p // width * stride + i * width)
+            a, b = place(flat, i * m + p), place(panels, p // width * stride + i * width)
             for j in range(min(width, m - p)):
-                to[j] = flat[i * m + p + j]
-
-
-@kernel(Pointer="flat panels")
-def collect(flat, panels, m, width, stride, i0, i1):
-    """Undo `spread`."""
-    for i in range(i0, i1):
-        for p in range(0, m, width):
-            row = place(panels, p // width * stride + i * width)
-            for j in range(min(width, m - p)):
-                flat[i * m + p + j] = row[j]
+                if back:
+                    a[j] = b[j]
+                else:
+                    b[j] = a[j]
 
 
 @kernel(Pointer="a")
@@ -200,6 +194,6 @@ KERNELS = {
     each.function.__name__: each
     for each in (
         *(gather, one_hot, fill, sum_of, scatter, drop, product, transpose, row_product, copy),
-        *(spread, collect, add_chunks, find_not_finite, sum_squares),
+        *(exchange, add_chunks, find_not_finite, sum_squares),
     )
 }

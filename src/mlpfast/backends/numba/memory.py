@@ -46,7 +46,7 @@ LAYER = _record(
 RUN = _record(
     f"{' '.join(KERNELS)} gather_targets loss figures update "
     "itemsize lanes height ld x x_size t weight work work_size delta delta_size own own_size total "
-    "keys sums w panels_size gradient chunk sync yield_ numbers units flat_w flat_m flat_v "
+    "keys sums w panels_size gradient chunk sync yield_ numbers flat_w flat_m flat_v "
     "rows_x stride_x rows_y stride_y labels rows_weight n batch_size moments from_logits reduces "
     "counts_rows want_metrics l2_per_row want_penalty check_finite input_threshold",
     "scale_x parameter input_factor",
@@ -82,7 +82,6 @@ class Plan:
     Attributes
     ----------
     layers, run : arrays of `LAYER` (n_layers,) and `RUN` (1,)
-    flat_layers : the same whose panels are as wide as the layer: parameters as they come
     outputs, deltas : int
         Units of a workspace, and numbers of a row of all transposed deltas.
     widest : int
@@ -90,7 +89,6 @@ class Plan:
     """
 
     layers: Array
-    flat_layers: Array
     run: Array
     outputs: int
     deltas: int
@@ -113,13 +111,9 @@ def plan_of(spec: NetSpec) -> Plan:
         layer["n_in"], layer["n_out"], layer["depth"], layer["width"] = n_in, n_out, depth, width
         layer["panels"], layer["stride"] = -(-n_out // width), depth * width * size
         layer["w"], layer["flat"] = panels_size, part.w.start * size
-        # One unit more for the input of the next layer that is always 1.
-        units = n_out + 1
-        layer["z"], layer["out"], layer["a"] = (
-            outputs,
-            outputs + units * keeps_z,
-            outputs + units * (keeps_z + (rate > 0)),
-        )
+        units = n_out + 1  # one for the input of the next layer that is always 1
+        layer["z"], layer["out"] = outputs, outputs + units * keeps_z
+        layer["a"] = layer["out"] + units * (rate > 0)
         layer["kept"] = layer["z"] if record.keeps_z else layer["out"]
         layer["by_row"] = deltas
         layer["whole_rows"] = record.whole_rows
@@ -138,22 +132,18 @@ def plan_of(spec: NetSpec) -> Plan:
     if supports_training(spec):
         run["loss"] = LOSS_KERNELS[spec.loss, spec.loss_from_logits].address(spec.dtype)
     run["itemsize"], run["lanes"], run["panels_size"] = size, lanes, panels_size
-    run["from_logits"], run["parameter"] = (
-        spec.loss_from_logits,
-        spec.loss_parameter or np.finfo(spec.dtype).eps,
-    )
+    run["from_logits"] = spec.loss_from_logits
+    run["parameter"] = spec.loss_parameter or np.finfo(spec.dtype).eps
     run["reduces"] = spec.reduction != "sum"
     run["counts_rows"] = spec.reduction == "mean_over_rows"
     rate = spec.dropout[0] if spec.dropout else 0.0
     run["input_threshold"], run["input_factor"] = dropout.threshold(rate), dropout.scale(rate)
-    flat = layers.copy()
-    flat["width"], flat["panels"], flat["w"] = flat["n_out"], 1, flat["flat"]
-    return Plan(layers, flat, run, outputs, deltas, up(max(spec.sizes), 2 * lanes))
+    return Plan(layers, run, outputs, deltas, up(max(spec.sizes), 2 * lanes))
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Memory for batches of so many rows, the records that describe it and the threads it is for."""
+    """Memory for batches of so many rows, its description and the threads it is for."""
 
     layers: Array
     run: Array
@@ -190,8 +180,6 @@ def memory_for(spec: NetSpec, rows: int, team: int, *, train: bool) -> Memory:
     run["total"] = strip = STRIP * 2 * lanes * size
     run["keys"] = strip + ROWS * 8
     run["own_size"] = own_size = strip + 2 * ROWS * 8
-    strips = -(-plan.layers["depth"] // STRIP)
-    run["units"] = int((plan.layers["panels"] * strips).sum())
     sections = {
         "sync": 256,
         "x": x_size * own_blocks,

@@ -59,11 +59,6 @@ class Block(NamedTuple):
 
 
 @inlined
-def _up(count, unit):
-    return (count + unit - 1) // unit * unit
-
-
-@inlined
 def _share(count, unit, tid, team):
     """Return first and end of a thread's share of 0 .. count, in whole units but for the last."""
     units = (count + unit - 1) // unit
@@ -93,16 +88,17 @@ def _barrier(run, team):
 
 @inlined
 def _part(run, layer, b):
-    """Return a thread's part of a layer: first and end of its panels, first row, count of rows
-    and that in whole vectors.
+    """Return a thread's part of a layer: first and end of the panels, the first row and the rows.
 
-    Threads share the panels where there are many; else the rows, in whole vectors.
+    Threads share the panels where there are many; else the rows, in whole vectors. The last number
+    is that of the rows rounded up to whole vectors.
     """
+    (p0, p1), (r0, r1) = (0, layer.panels), (0, b.n)
     if b.team > 1 and layer.panels >= 4 * b.team and not layer.whole_rows:
         p0, p1 = _share(layer.panels, 1, b.tid, b.team)
-        return p0, p1, 0, b.n, _up(b.n, run.lanes)
-    r0, r1 = _share(b.n, run.lanes, b.tid, b.team)
-    return 0, layer.panels, r0, r1 - r0, _up(r1 - r0, run.lanes)
+    else:
+        r0, r1 = _share(b.n, run.lanes, b.tid, b.team)
+    return p0, p1, r0, r1 - r0, (r1 - r0 + run.lanes - 1) // run.lanes * run.lanes
 
 
 @inlined
@@ -131,7 +127,7 @@ def _fetch(run, layers, b):
 
 
 @inlined
-def _forward(run, layers, i, weights, b):
+def _forward(run, layers, i, b):
     """Compute z and outputs of layer i."""
     not_inlined()
     layer, s, ld = layers[i], run.itemsize, run.ld
@@ -142,7 +138,7 @@ def _forward(run, layers, i, weights, b):
     for p in range(p0, p1):
         j, width = p * layer.width, layer.width
         units, at = min(width, layer.n_out - j), j * ld * s
-        w, z = weights + layer.w + p * layer.stride, work + layer.z + at
+        w, z = run.w + layer.w + p * layer.stride, work + layer.z + at
         call(run.product, (units, count, layer.depth, w, 1, width, below, ld, z, ld, 0))
         if layer.whole_rows:
             if p < p1 - 1:
@@ -150,7 +146,7 @@ def _forward(run, layers, i, weights, b):
             j, units, at = 0, layer.n_out, 0
         out = work + layer.out + at
         if layer.out != layer.z:
-            call(run.copy, (work + layer.z + at, 1, out, 1, (units - 1) * ld + rows))
+            call(run.copy, (work + layer.z + at, out, ld, units, rows))
         call(layer.activate, (out, ld, units, rows))
         if layer.threshold > 0:
             drop = j, b.row + r0, layer.threshold, layer.factor, b.own + run.keys
@@ -170,10 +166,8 @@ def _score(run, layers, b, scale):
     m, rows, work, x = layer.n_out, r1 - r0, b.work + r0 * s, b.x + r0 * s
     delta = work + run.delta + i % 2 * run.delta_size
     a, t, weight, total = work + layer.out, x + run.t, x + run.weight, b.own + run.total
-    call(
-        run.loss,
-        (a, work + layer.z, t, delta, ld, m, rows, weight, scale, run.parameter, total),
-    )
+    rest = weight, scale, run.parameter, total
+    call(run.loss, (a, work + layer.z, t, delta, ld, m, rows, *rest))
     sums = run.sums + (b.row + r0) // run.lanes * FIGURES * 8
     rest = weight, total, run.counts_rows, run.want_metrics, sums
     call(run.figures, (a, t, ld, m, rows, run.lanes, *rest))
@@ -275,7 +269,7 @@ def _gradients(run, layers, order, first, rows, key, scale, s_at, l2_scale, tid,
             _fetch(run, layers, b)
             for i in range(last + 1):
                 _barrier(run, team)
-                _forward(run, layers, i, run.w, b)
+                _forward(run, layers, i, b)
             _barrier(run, team)
             _score(run, layers, b, scale)
             for i in range(last, 0, -1):
@@ -291,21 +285,16 @@ def _gradients(run, layers, order, first, rows, key, scale, s_at, l2_scale, tid,
 def _use_gradients(run, layers, rows, s_at, l2_scale, tid, team):
     """Add up the gradients of the chunks and make an update of them, if one is wanted."""
     not_inlined()
-    s, unit = run.itemsize, 0
     chunks = (rows + run.chunk - 1) // run.chunk if run.chunk else 1
-    u0, u1 = _share(run.units, 1, tid, team)
     for i in range(len(layers)):
         layer = layers[i]
-        for p in range(layer.panels):
-            for first in range(0, layer.depth, STRIP):
-                unit += 1
-                if u0 < unit <= u1:
-                    high = min(STRIP, layer.depth - first)
-                    at = layer.w + p * layer.stride + first * layer.width * s
-                    g, count = run.gradient + at, high * layer.width
-                    call(run.add_chunks, (g, count, chunks, run.panels_size // s))
-                    if run.update:
-                        _update(run, layer, at, g, first, high, s_at, l2_scale)
+        first, end = _share(layer.depth, 4, tid, team)
+        for p in range(layer.panels if first < end else 0):
+            at = layer.w + p * layer.stride + first * layer.width * run.itemsize
+            g, count = run.gradient + at, (end - first) * layer.width
+            call(run.add_chunks, (g, count, chunks, run.panels_size // run.itemsize))
+            if run.update:
+                _update(run, layer, at, g, first, end - first, s_at, l2_scale)
     _barrier(run, team)
 
 
@@ -327,22 +316,22 @@ def _step_sizes(s, step, lr):
 
 
 @inlined
-def _exchange(run, layers, kernel, flat, panels, tid, team):
-    """Copy a thread's share of all parameters from flat to panels or, by `collect`, back."""
+def _exchange(run, layers, flat, panels, back, tid, team):
+    """Copy a thread's share of all parameters from flat to panels or back."""
     for i in range(len(layers)):
         layer = layers[i]
         rows = _share(layer.depth, 1, tid, team)
         sizes = layer.n_out, layer.width, layer.stride // run.itemsize, *rows
-        call(kernel, (flat + layer.flat, panels + layer.w, *sizes))
+        call(run.exchange, (flat + layer.flat, panels + layer.w, *sizes, back))
 
 
 @inlined
-def _exchange_state(run, layers, kernel, tid, team):
+def _exchange_state(run, layers, back, tid, team):
     """Copy parameters and moments from the caller's arrays to panels or back."""
     not_inlined()
     flats = run.flat_w, run.flat_m, run.flat_v
     for q in range(run.moments + 1):
-        _exchange(run, layers, kernel, flats[q], run.w + q * run.panels_size, tid, team)
+        _exchange(run, layers, flats[q], run.w + q * run.panels_size, back, tid, team)
 
 
 @inlined
@@ -380,7 +369,7 @@ def train(tid, team, runs, layers, steps, rates, orders, keys, stop, history):
     s, sums = doubles_at(s_at), doubles_at(run.sums)
     if run.chunk or tid == 0:
         _fill_ones(run, layers, run.work + (tid if run.chunk else 0) * run.work_size)
-    _exchange_state(run, layers, run.spread, tid, team)
+    _exchange_state(run, layers, 0, tid, team)
     _barrier(run, team)
     for epoch in range(len(rates)):
         steps_before, finite = steps, True
@@ -423,13 +412,13 @@ def train(tid, team, runs, layers, steps, rates, orders, keys, stop, history):
             if not at_once:
                 _use_gradients(run, layers, rows, s_at, l2_scale, tid, team)
             if run.update == 0:
-                _exchange(run, layers, run.collect, run.flat_m, run.gradient, tid, team)
+                _exchange(run, layers, run.flat_m, run.gradient, 1, tid, team)
                 return epoch, OK, steps
             if tid == 0 and stop[0]:
                 atomic_add(run.sync + _STOP, 1)
             _barrier(run, team)
             if atomic_load(run.sync + _STOP):
-                _exchange_state(run, layers, run.collect, tid, team)
+                _exchange_state(run, layers, 1, tid, team)
                 return epoch + 1, INTERRUPTED, steps
         if run.check_finite and finite:
             first, end = _share(run.panels_size, 64, tid, team)
@@ -438,28 +427,25 @@ def train(tid, team, runs, layers, steps, rates, orders, keys, stop, history):
         _barrier(run, team)
         if not finite or atomic_load(run.sync + _BAD):
             return epoch, DIVERGED, steps_before
-        _exchange_state(run, layers, run.collect, tid, team)
+        _exchange_state(run, layers, 1, tid, team)
     return len(rates), OK, steps
 
 
 @jit
-def predict(tid, team, runs, layers, spreads, out):
+def predict(tid, team, runs, layers, out):
     """Write the net's outputs for n rows to the address out, block by block."""
-    run = runs[0]
-    weights, last, m = run.flat_w, len(layers) - 1, layers[len(layers) - 1].n_out
+    run, last, m = runs[0], len(layers) - 1, layers[len(layers) - 1].n_out
     own, work = run.own + tid * run.own_size, run.work + tid * run.work_size
     x = run.x + tid * run.x_size
-    if spreads:
-        _exchange(run, layers, run.spread, run.flat_w, run.w, tid, team)
-        weights = run.w
-        _barrier(run, team)
+    _exchange_state(run, layers, 0, tid, team)
+    _barrier(run, team)
     _fill_ones(run, layers, work)
     r0, r1 = _share(run.n, ROWS, tid, team)
     for first in range(r0, r1, ROWS):
         b = Block(min(ROWS, r1 - first), 0, first, 0, -1, x, work, own, 0, 1)
         _fetch(run, layers, b)
         for i in range(last + 1):
-            _forward(run, layers, i, weights, b)
+            _forward(run, layers, i, b)
         to = out + first * m * run.itemsize
         call(run.scatter, (work + layers[last].out, run.ld, b.n, m, to))
 
@@ -483,5 +469,4 @@ def predict_rows(runs, layers, work, x, n, out):
             else:  # units as if they were rows, which fill vectors
                 call(layer.activate, (z, 0, 1, m))
             below, z = z, z + m * s
-        m = layers[last].n_out
-        call(run.copy, (below, 1, out + r * m * s, 1, m))
+        call(run.copy, (below, out + r * layers[last].n_out * s, 0, 1, layers[last].n_out))

@@ -1,7 +1,8 @@
 """The optimizers that Numba compiles: what each does to a weight.
 
-To add one, enter it in `_RULES`: a function of weight, gradient, the two moments and the numbers s of the step that returns new weights and moments, and how many moments it keeps;
-and say in `rule_of` whose it is.
+To add one, enter it in `_RULES`: a function of a weight, its gradient, the two moments and the
+numbers s of the step that returns the new weight and moments, and how many moments it keeps; and
+say in `rule_of` whose it is.
 """
 
 # Numba types compiled code itself; a template has names that are filled in.
