@@ -120,17 +120,6 @@ def call(typingctx: Any, address: Any, arguments: Any) -> Any:
 
 
 @intrinsic
-def not_inlined(typingctx: Any) -> Any:
-    """Keep the function that calls this from being compiled again into each of its callers."""
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        builder.function.attributes.add("noinline")
-        return context.get_dummy_value()
-
-    return types.void(), generate
-
-
-@intrinsic
 def atomic_add(typingctx: Any, address: Any, value: Any) -> Any:
     """Add to the int64 at an address and return what it was before."""
     return types.int64(

@@ -82,18 +82,17 @@ def mix(x):
 
 
 @kernel(Pointer="a to", float="factor", Integers="keys")
-def drop(a, to, ld, m, n, key, unit, row, threshold, factor, keys):
+def drop(a, to, ld, m, n, key, row, threshold, factor, keys):
     """Write (m, n) with some units dropped and the others scaled; see ``backends/dropout.py``.
 
-    The key is that of the layer; unit and row are the numbers of the first ones; keys (n,) is
-    scratch space.
+    The key is that of the layer, row the number of the first row; keys (n,) is scratch space.
     """
     scale = real(to, factor)
     for r in range(n):
         keys[r] = mix(key + row + r)
     for j in range(m):
         for r in range(n):
-            kept = mix(keys[r] + unit + j) >= threshold
+            kept = mix(keys[r] + j) >= threshold
             to[j * ld + r] = a[j * ld + r] * scale if kept else 0.0
 
 

@@ -1,9 +1,9 @@
 """The drivers: forward and backward passes over blocks of rows, and whole runs of epochs.
 
 Several threads run the same driver side by side, told apart by `tid` of `team`. A large batch of a
-small net is cut into chunks, each of which one thread takes through the net; else all threads work
-at the same layer of the same block, share its rows, its units or its weights, and meet at barriers.
-No sum depends on who computed it.
+small net is cut into chunks, each of which one thread takes through the net; else all threads share
+the rows of a block and, for the gradients and the update, its weights. No sum depends on who
+computed it.
 
 Drivers know memory as addresses and count in bytes; see `memory.py` for what lies where.
 """
@@ -24,7 +24,6 @@ from mlpfast.backends.numba.jit import (
     doubles_at,
     inlined,
     jit,
-    not_inlined,
 )
 from mlpfast.backends.numba.kernels import mix
 from mlpfast.backends.numba.losses import FIGURES
@@ -37,16 +36,16 @@ _ARRIVED, _ROUND, _STOP, _BAD = 0, 64, 128, 192
 _PATIENCE = 2000  # looks, tens of microseconds, before a waiting thread lets others run
 
 
-class Block(NamedTuple):
-    """Rows of a batch on their way through the net, and who takes them.
+class Rows(NamedTuple):
+    """A thread's rows of a block, on their way through the net.
 
-    n rows are numbers `row` .. of the batch and are fetched from number `first` of the order on,
-    which is at the address `order` unless that is 0; `key` is that of the step's dropout, -1 for
-    none. At x is the block as it is fetched, at `work` the workspace, at `own` what this thread has
-    for itself.
+    There are n; they are numbers `r0` .. of the block, `row` .. of the batch, and `first` .. of the
+    order at the address `order`, unless that is 0. `key` is that of the step's dropout. At x is the
+    block as it is fetched, at `work` its workspace, at `own` what the thread has for itself.
     """
 
     n: int
+    r0: int
     row: int
     first: int
     order: int
@@ -54,8 +53,6 @@ class Block(NamedTuple):
     x: int
     work: int
     own: int
-    tid: int
-    team: int
 
 
 @inlined
@@ -68,7 +65,6 @@ def _share(count, unit, tid, team):
 @inlined
 def _barrier(run, team):
     """Wait until all threads of the team are here."""
-    not_inlined()
     if team == 1:
         return
     now = atomic_load(run.sync + _ROUND)
@@ -87,149 +83,98 @@ def _barrier(run, team):
 
 
 @inlined
-def _part(run, layer, b):
-    """Return a thread's part of a layer: first and end of the panels, the first row and the rows.
-
-    Threads share the panels where there are many; else the rows, in whole vectors. The last number
-    is that of the rows rounded up to whole vectors.
-    """
-    (p0, p1), (r0, r1) = (0, layer.panels), (0, b.n)
-    if b.team > 1 and layer.panels >= 4 * b.team and not layer.whole_rows:
-        p0, p1 = _share(layer.panels, 1, b.tid, b.team)
-    else:
-        r0, r1 = _share(b.n, run.lanes, b.tid, b.team)
-    return p0, p1, r0, r1 - r0, (r1 - r0 + run.lanes - 1) // run.lanes * run.lanes
-
-
-@inlined
 def _fetch(run, layers, b):
-    """Fetch a thread's share of a block."""
-    not_inlined()
-    r0, r1 = _share(b.n, run.lanes, b.tid, b.team)
-    if r0 >= r1:
-        return
-    n_in, n_out, s, ld = layers[0].n_in, layers[len(layers) - 1].n_out, run.itemsize, run.ld
-    to = b.x + r0 * s
-    rows = b.order, 1 if b.order else 0, b.first + r0, r1 - r0
-    call(run.gather, (run.rows_x, run.stride_x, run.scale_x, *rows, n_in, to, ld))
+    """Fetch inputs, targets and weights."""
+    n_in, n_out, ld = layers[0].n_in, layers[len(layers) - 1].n_out, run.ld
+    x, rows = b.x + b.r0 * run.itemsize, (b.order, 1 if b.order else 0, b.first, b.n)
+    call(run.gather, (run.rows_x, run.stride_x, run.scale_x, *rows, n_in, x, ld))
     if run.input_threshold > 0:
-        drop = mix(b.key), 0, b.row + r0, run.input_threshold, run.input_factor, b.own + run.keys
-        call(run.drop, (to, to, ld, n_in, r1 - r0, *drop))
-    call(run.fill, (to + n_in * ld * s, r1 - r0, 1.0))  # goes with the biases
+        drop = mix(b.key), b.row, run.input_threshold, run.input_factor, b.own + run.keys
+        call(run.drop, (x, x, ld, n_in, b.n, *drop))
+    call(run.fill, (x + n_in * ld * run.itemsize, b.n, 1.0))  # goes with the biases
     if run.labels:
-        call(run.one_hot, (run.rows_y, *rows, n_out, to + run.t, ld))
+        call(run.one_hot, (run.rows_y, *rows, n_out, x + run.t, ld))
     elif run.rows_y:
-        call(run.gather_targets, (run.rows_y, run.stride_y, 1.0, *rows, n_out, to + run.t, ld))
+        call(run.gather_targets, (run.rows_y, run.stride_y, 1.0, *rows, n_out, x + run.t, ld))
     if run.rows_weight:
-        call(run.gather_targets, (run.rows_weight, s, 1.0, *rows, 1, to + run.weight, ld))
+        weights = run.rows_weight, run.itemsize, 1.0
+        call(run.gather_targets, (*weights, *rows, 1, x + run.weight, ld))
     else:
-        call(run.fill, (to + run.weight, r1 - r0, 1.0))
+        call(run.fill, (x + run.weight, b.n, 1.0))
 
 
 @inlined
-def _forward(run, layers, i, b):
-    """Compute z and outputs of layer i."""
-    not_inlined()
-    layer, s, ld = layers[i], run.itemsize, run.ld
-    p0, p1, r0, rows, count = _part(run, layer, b)
-    if rows <= 0:
-        return
-    work, below = b.work + r0 * s, (b.work + layers[i - 1].a if i else b.x) + r0 * s
-    for p in range(p0, p1):
-        j, width = p * layer.width, layer.width
-        units, at = min(width, layer.n_out - j), j * ld * s
-        w, z = run.w + layer.w + p * layer.stride, work + layer.z + at
-        call(run.product, (units, count, layer.depth, w, 1, width, below, ld, z, ld, 0))
-        if layer.whole_rows:
-            if p < p1 - 1:
-                continue
-            j, units, at = 0, layer.n_out, 0
-        out = work + layer.out + at
-        if layer.out != layer.z:
-            call(run.copy, (work + layer.z + at, out, ld, units, rows))
-        call(layer.activate, (out, ld, units, rows))
-        if layer.threshold > 0:
-            drop = j, b.row + r0, layer.threshold, layer.factor, b.own + run.keys
-            to = work + layer.a + at
-            call(run.drop, (out, to, ld, units, rows, mix(b.key + i + 1), *drop))
-
-
-@inlined
-def _score(run, layers, b, scale):
-    """Compute the figures of a block and the delta of the last layer."""
-    not_inlined()
-    i = len(layers) - 1
-    layer, s, ld = layers[i], run.itemsize, run.ld
-    r0, r1 = _share(b.n, run.lanes, b.tid, b.team)
-    if r0 >= r1:
-        return
-    m, rows, work, x = layer.n_out, r1 - r0, b.work + r0 * s, b.x + r0 * s
-    delta = work + run.delta + i % 2 * run.delta_size
-    a, t, weight, total = work + layer.out, x + run.t, x + run.weight, b.own + run.total
-    rest = weight, scale, run.parameter, total
-    call(run.loss, (a, work + layer.z, t, delta, ld, m, rows, *rest))
-    sums = run.sums + (b.row + r0) // run.lanes * FIGURES * 8
-    rest = weight, total, run.counts_rows, run.want_metrics, sums
-    call(run.figures, (a, t, ld, m, rows, run.lanes, *rest))
-    if not run.from_logits:
-        call(layer.derive, (work + layer.kept, delta, ld, m, rows))
-    _transpose_delta(run, layer, delta, b.work, 0, layer.panels, r0, rows)
-
-
-@inlined
-def _backward(run, layers, i, b):
-    """Compute the delta of layer i - 1 from that of layer i."""
-    not_inlined()
-    layer, below, s, ld = layers[i], layers[i - 1], run.itemsize, run.ld
-    p0, p1, r0, rows, count = _part(run, below, b)
-    j0, j1 = p0 * below.width, min(p1 * below.width, below.n_out)
-    if rows <= 0 or j0 >= j1:
-        return
-    work, at = b.work + r0 * s, j0 * ld * s
-    delta = work + run.delta + i % 2 * run.delta_size
-    to = work + run.delta + (i - 1) % 2 * run.delta_size + at
-    for p in range(layer.panels):
-        width = layer.width
-        units, d = min(width, layer.n_out - p * width), delta + p * width * ld * s
-        w = run.w + layer.w + p * layer.stride + j0 * width * s
-        call(run.product, (j1 - j0, count, units, w, width, 1, d, ld, to, ld, p))
-    if below.threshold > 0:
-        drop = mix(b.key + i), j0, b.row + r0, below.threshold, below.factor, b.own + run.keys
-        call(run.drop, (to, to, ld, j1 - j0, rows, *drop))
-    call(below.derive, (work + below.kept + at, to, ld, j1 - j0, rows))
-    _transpose_delta(run, below, to, b.work, p0, p1, r0, rows)
-
-
-@inlined
-def _transpose_delta(run, layer, delta, work, p0, p1, r0, rows):
-    """Keep the delta of panels p0 .. p1, the first of which is given, row by row as well."""
-    s, ld, width = run.itemsize, run.ld, layer.width
-    for p in range(p0, p1):
-        units = min(width, layer.n_out - p * width)
-        to = work + layer.by_row + (p * run.height + r0) * width * s
-        call(run.transpose, (delta + (p - p0) * width * ld * s, ld, units, rows, to, width))
-
-
-@inlined
-def _weight_gradients(run, layers, b, gradient, add, s_at, l2_scale):
-    """Compute or add to the gradients of a block; without a place for them, update at once."""
-    not_inlined()
-    s, ld = run.itemsize, run.ld
+def _forward(run, layers, b):
+    """Compute z and outputs of all layers."""
+    ld, count = run.ld, (b.n + run.lanes - 1) // run.lanes * run.lanes
+    work = b.work + b.r0 * run.itemsize
+    below = b.x + b.r0 * run.itemsize
     for i in range(len(layers)):
         layer, width = layers[i], layers[i].width
-        below = b.work + layers[i - 1].a if i else b.x
-        p0, p1, i0, i1 = 0, layer.panels, 0, layer.depth
-        if b.team > 1 and layer.panels >= 4 * b.team:  # who reads, writes
-            p0, p1 = _share(layer.panels, 1, b.tid, b.team)
+        m, z, out, a = layer.n_out, work + layer.z, work + layer.out, work + layer.a
+        for p in range(layer.panels):
+            w, units = run.w + layer.w + p * layer.stride, min(width, m - p * width)
+            to = z + p * width * ld * run.itemsize
+            call(run.product, (units, count, layer.depth, w, 1, width, below, ld, to, ld, 0))
+        if out != z:
+            call(run.copy, (z, out, ld, m, b.n))
+        call(layer.activate, (out, ld, m, b.n))
+        if layer.threshold > 0:
+            drop = mix(b.key + i + 1), b.row, layer.threshold, layer.factor, b.own + run.keys
+            call(run.drop, (out, a, ld, m, b.n, *drop))
+        call(run.fill, (a + m * ld * run.itemsize, b.n, 1.0))
+        below = a
+
+
+@inlined
+def _backward(run, layers, b, scale):
+    """Compute the figures and the deltas of all layers, which are kept row by row."""
+    ld, s, last = run.ld, run.itemsize, len(layers) - 1
+    count = (b.n + run.lanes - 1) // run.lanes * run.lanes
+    work, x, total = b.work + b.r0 * s, b.x + b.r0 * s, b.own + run.total
+    for i in range(last, -1, -1):
+        layer, m = layers[i], layers[i].n_out
+        delta = work + run.delta + i % 2 * run.delta_size
+        if i == last:
+            a, t, weight = work + layer.out, x + run.t, x + run.weight
+            rest = weight, scale, run.parameter, total
+            call(run.loss, (a, work + layer.z, t, delta, ld, m, b.n, *rest))
+            sums = run.sums + b.row // run.lanes * FIGURES * 8
+            rest = weight, total, run.counts_rows, run.want_metrics, sums
+            call(run.figures, (a, t, ld, m, b.n, run.lanes, *rest))
         else:
-            i0, i1 = _share(layer.depth, 4, b.tid, b.team)
+            above = layers[i + 1]
+            source = work + run.delta + (i + 1) % 2 * run.delta_size
+            for p in range(above.panels):
+                width, w = above.width, run.w + above.w + p * above.stride
+                units, d = min(width, above.n_out - p * width), source + p * width * ld * s
+                call(run.product, (m, count, units, w, width, 1, d, ld, delta, ld, p))
+            if layer.threshold > 0:
+                drop = mix(b.key + i + 1), b.row, layer.threshold, layer.factor, b.own + run.keys
+                call(run.drop, (delta, delta, ld, m, b.n, *drop))
+        if i < last or run.from_logits == 0:
+            call(layer.derive, (work + layer.kept, delta, ld, m, b.n))
+        for p in range(layer.panels):
+            at, width = p * layer.width * ld * s, layer.width
+            to = b.work + layer.by_row + (p * run.height + b.r0) * width * s
+            call(run.transpose, (delta + at, ld, min(width, m - p * width), b.n, to, width))
+
+
+@inlined
+def _weight_gradients(run, layers, x, work, own, n, gradient, add, s_at, l2_scale, tid, team):
+    """Compute or add to the gradients of a block; without a place for them, update at once."""
+    for i in range(len(layers)):
+        layer, width, ld = layers[i], layers[i].width, run.ld
+        below = work + layers[i - 1].a if i else x
+        i0, i1 = _share(layer.depth, 4, tid, team)
         for first in range(i0, i1, STRIP):
             rows = min(STRIP, i1 - first)
-            for p in range(p0, p1):
-                at = layer.w + p * layer.stride + first * width * s
-                to = gradient + at if gradient else b.own
-                a, d = below + first * ld * s, b.work + layer.by_row + p * run.height * width * s
-                call(run.product, (rows, width, b.n, a, ld, 1, d, width, to, width, add))
+            for p in range(layer.panels):
+                at = layer.w + (p * layer.depth + first) * width * run.itemsize
+                to = gradient + at if gradient else own
+                a = below + first * ld * run.itemsize
+                d = work + layer.by_row + p * run.height * width * run.itemsize
+                call(run.product, (rows, width, n, a, ld, 1, d, width, to, width, add))
                 if gradient == 0:
                     _update(run, layer, at, to, first, rows, s_at, l2_scale)
 
@@ -253,30 +198,26 @@ def _update(run, layer, at, g, first, rows, s_at, l2_scale):
 @inlined
 def _gradients(run, layers, order, first, rows, key, scale, s_at, l2_scale, tid, team):
     """Take a batch through the net and back; return whether it was used for an update at once."""
-    not_inlined()
     own = run.own + tid * run.own_size
     c0, c1, chunk, slot, at_once = 0, 1, rows, 0, run.update != 0 and run.batch_size <= ROWS
     if run.chunk:
         chunk, slot = run.chunk, tid
         c0, c1 = _share((rows + chunk - 1) // chunk, 1, tid, team)
         tid, team = 0, 1
-    x, work, last = run.x + slot * run.x_size, run.work + slot * run.work_size, len(layers) - 1
+    x, work = run.x + slot * run.x_size, run.work + slot * run.work_size
     for c in range(c0, c1):
         gradient = 0 if at_once else run.gradient + c * run.panels_size
         for row in range(c * chunk, min((c + 1) * chunk, rows), ROWS):
             n = min(ROWS, rows - row)
-            b = Block(n, row, first + row, order, key, x, work, own, tid, team)
-            _fetch(run, layers, b)
-            for i in range(last + 1):
-                _barrier(run, team)
-                _forward(run, layers, i, b)
+            r0, r1 = _share(n, run.lanes, tid, team)
+            if r0 < r1:
+                b = Rows(r1 - r0, r0, row + r0, first + row + r0, order, key, x, work, own)
+                _fetch(run, layers, b)
+                _forward(run, layers, b)
+                _backward(run, layers, b, scale)
             _barrier(run, team)
-            _score(run, layers, b, scale)
-            for i in range(last, 0, -1):
-                _barrier(run, team)
-                _backward(run, layers, i, b)
-            _barrier(run, team)
-            _weight_gradients(run, layers, b, gradient, row - c * chunk, s_at, l2_scale)
+            place = gradient, row - c * chunk
+            _weight_gradients(run, layers, x, work, own, n, *place, s_at, l2_scale, tid, team)
             _barrier(run, team)
     return at_once
 
@@ -284,7 +225,6 @@ def _gradients(run, layers, order, first, rows, key, scale, s_at, l2_scale, tid,
 @inlined
 def _use_gradients(run, layers, rows, s_at, l2_scale, tid, team):
     """Add up the gradients of the chunks and make an update of them, if one is wanted."""
-    not_inlined()
     chunks = (rows + run.chunk - 1) // run.chunk if run.chunk else 1
     for i in range(len(layers)):
         layer = layers[i]
@@ -328,24 +268,14 @@ def _exchange(run, layers, flat, panels, back, tid, team):
 @inlined
 def _exchange_state(run, layers, back, tid, team):
     """Copy parameters and moments from the caller's arrays to panels or back."""
-    not_inlined()
     flats = run.flat_w, run.flat_m, run.flat_v
     for q in range(run.moments + 1):
         _exchange(run, layers, flats[q], run.w + q * run.panels_size, back, tid, team)
 
 
 @inlined
-def _fill_ones(run, layers, work):
-    """Set the outputs of the hidden layers that go with the next layer's biases."""
-    for i in range(len(layers) - 1):
-        ones = work + layers[i].a + layers[i].n_out * run.ld * run.itemsize
-        call(run.fill, (ones, run.ld, 1.0))
-
-
-@inlined
 def _l2_term(run, layers, own):
     """Half the sum of the layers' squared weights, each times its factor."""
-    not_inlined()
     total, square = 0.0, doubles_at(own + run.total)
     for i in range(len(layers)):
         layer = layers[i]
@@ -367,8 +297,6 @@ def train(tid, team, runs, layers, steps, rates, orders, keys, stop, history):
     run = runs[0]
     n, own, s_at = run.n, run.own + tid * run.own_size, run.numbers + tid * updates.BYTES
     s, sums = doubles_at(s_at), doubles_at(run.sums)
-    if run.chunk or tid == 0:
-        _fill_ones(run, layers, run.work + (tid if run.chunk else 0) * run.work_size)
     _exchange_state(run, layers, 0, tid, team)
     _barrier(run, team)
     for epoch in range(len(rates)):
@@ -434,20 +362,18 @@ def train(tid, team, runs, layers, steps, rates, orders, keys, stop, history):
 @jit
 def predict(tid, team, runs, layers, out):
     """Write the net's outputs for n rows to the address out, block by block."""
-    run, last, m = runs[0], len(layers) - 1, layers[len(layers) - 1].n_out
+    run, last = runs[0], layers[len(layers) - 1]
     own, work = run.own + tid * run.own_size, run.work + tid * run.work_size
     x = run.x + tid * run.x_size
     _exchange_state(run, layers, 0, tid, team)
     _barrier(run, team)
-    _fill_ones(run, layers, work)
     r0, r1 = _share(run.n, ROWS, tid, team)
     for first in range(r0, r1, ROWS):
-        b = Block(min(ROWS, r1 - first), 0, first, 0, -1, x, work, own, 0, 1)
+        b = Rows(min(ROWS, r1 - first), 0, 0, first, 0, 0, x, work, own)
         _fetch(run, layers, b)
-        for i in range(last + 1):
-            _forward(run, layers, i, b)
-        to = out + first * m * run.itemsize
-        call(run.scatter, (work + layers[last].out, run.ld, b.n, m, to))
+        _forward(run, layers, b)
+        to = out + first * last.n_out * run.itemsize
+        call(run.scatter, (work + last.out, run.ld, b.n, last.n_out, to))
 
 
 @jit
