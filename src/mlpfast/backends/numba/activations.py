@@ -8,9 +8,10 @@ that is not here runs on the NumPy backend.
 Blocks are unit-major: n rows of m units are (m, n) with `ld` numbers from one unit to the next.
 """
 
-# Numba types compiled code itself; templates have names that are filled in.
+# Numba types compiled code itself; templates have names that are filled in; min and max would not
+# say what becomes of NaN.
 # mypy: ignore-errors
-# ruff: noqa: F821
+# ruff: noqa: ARG005, F821, FURB136
 from __future__ import annotations
 
 import math

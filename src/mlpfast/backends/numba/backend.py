@@ -28,7 +28,7 @@ from mlpfast.backends.numba.memory import (
     supports_training,
     zeros,
 )
-from mlpfast.backends.numba.team import estimated_seconds, run_team, team_size
+from mlpfast.backends.numba.team import run_team, size_team
 from mlpfast.spec import NetSpec, Optimizer
 
 _SINGLE_ROWS = 2  # up to so many are predicted one by one
@@ -65,8 +65,7 @@ class NumbaTrainer(plain.NumpyTrainer):
         spec, n, keys = self.spec, len(data), epochs.dropout_keys
         dropout.check_keys(spec, keys)
         batch_size = min(options.batch_size, n)
-        seconds = estimated_seconds(spec, n, batch_size, len(epochs.learning_rates))
-        team = team_size(seconds, spec, batch_size)
+        team, seconds = size_team(spec, n, batch_size, len(epochs.learning_rates))
         if self._memory is None or self._memory[0] != (batch_size, team):
             self._memory = (batch_size, team), memory_for(spec, batch_size, team, train=True)
         memory = self._memory[1]
@@ -121,8 +120,7 @@ class NumbaBackend(plain.NumpyBackend):
             rows = plain.batch_of(spec, data, slice(None))[0]
             self._predict_rows(spec, params)(np.ascontiguousarray(rows), out)
             return
-        seconds = estimated_seconds(spec, n, n, 1) / 3
-        memory = memory_for(spec, n, team_size(seconds, spec, n), train=False)
+        memory = memory_for(spec, n, size_team(spec, n, n, 1, 1 / 3)[0], train=False)
         _describe(memory, spec, params, data)
         memory.run["rows_y"] = 0
         given = memory.run, memory.layers, out.ctypes.data
@@ -155,7 +153,9 @@ class NumbaBackend(plain.NumpyBackend):
         predict_rows = self._predict_rows(spec, params)
 
         def predict(x: Any, out: Any) -> Any:
-            if type(x) is not np.ndarray or x.dtype != dtype or not x.flags.c_contiguous:
+            if type(x) is not np.ndarray or x.dtype != dtype:
+                return NotImplemented
+            if not (x.flags.c_contiguous and x.flags.aligned):
                 return NotImplemented
             n = 1 if x.ndim == 1 else len(x)
             if not 0 < n <= _SINGLE_ROWS or x.shape[-1:] != (n_in,) or x.ndim > 2:
@@ -172,8 +172,6 @@ class NumbaBackend(plain.NumpyBackend):
                 or np.may_share_memory(out, params)
             ):
                 return NotImplemented
-            if not x.flags.aligned:
-                return NotImplemented
             predict_rows(x, out)
             return out
 
@@ -184,8 +182,7 @@ class NumbaBackend(plain.NumpyBackend):
         if not supports_training(spec):
             return super().loss_and_grad(spec, params, data, grad)
         n = len(data)
-        team = team_size(estimated_seconds(spec, n, n, 1), spec, n)
-        memory = memory_for(spec, n, team, train=True)
+        memory = memory_for(spec, n, size_team(spec, n, n, 1)[0], train=True)
         _describe(memory, spec, params, data)
         numbers, history = np.zeros((memory.team, updates.BYTES // 8)), np.zeros((1, len(TOTALS)))
         run = memory.run[0]
@@ -199,9 +196,8 @@ class NumbaBackend(plain.NumpyBackend):
             return super().last_layer(spec, params, x)
         linear = (*spec.activations[:-1], "identity")
         z = np.empty((len(x), spec.n_out), spec.dtype)
-        self.forward(
-            replace(spec, activations=linear, loss="mse", loss_parameter=None), params, x, 1.0, z
-        )
+        spec_of_z = replace(spec, activations=linear, loss="mse", loss_parameter=None)
+        self.forward(spec_of_z, params, x, 1.0, z)
         return z, plain.FORWARD[spec.activations[-1]](z)
 
     def trainer(self, spec: NetSpec, params: Array, optimizer: Optimizer) -> plain.NumpyTrainer:

@@ -8,7 +8,7 @@ kernel, and no driver knows its name.
 
 # Numba types compiled code and intrinsics itself.
 # mypy: ignore-errors
-# ruff: noqa: ARG001, ARG005
+# ruff: noqa: ARG001
 from __future__ import annotations
 
 import types as python
@@ -25,15 +25,13 @@ from numba.extending import intrinsic
 # "contract" lets a * b + c become one fused operation; nothing else is reordered or assumed.
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}}
 
-_POINTER = ir.IntType(64).as_pointer()
-
 # Numba's cache looks at the date of the file of a function alone, which is not all that its
 # machine code is made of.
 _DATES = tuple(sorted((p.name, p.stat().st_mtime_ns) for p in Path(__file__).parent.glob("*.py")))
 
 
 def _cached(made: Any) -> Any:
-    """Keep machine code on disk, where a folder can be written, until any of these files changes."""
+    """Keep machine code on disk, where that is possible, until any of these files changes."""
     try:
         made.enable_caching()
     except RuntimeError:  # neither the package nor the user's cache folder can be written
@@ -122,24 +120,30 @@ def call(typingctx: Any, address: Any, arguments: Any) -> Any:
 @intrinsic
 def atomic_add(typingctx: Any, address: Any, value: Any) -> Any:
     """Add to the int64 at an address and return what it was before."""
-    return types.int64(
-        types.int64, types.int64
-    ), lambda context, builder, sig, args: builder.atomic_rmw(
-        "add", builder.inttoptr(args[0], _POINTER), args[1], "seq_cst"
-    )
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        pointer = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+        return builder.atomic_rmw("add", pointer, args[1], "seq_cst")
+
+    return types.int64(types.int64, types.int64), generate
 
 
 @intrinsic
 def atomic_load(typingctx: Any, address: Any) -> Any:
     """Read the int64 at an address that another thread may write."""
-    return types.int64(types.int64), lambda context, builder, sig, args: builder.load_atomic(
-        builder.inttoptr(args[0], _POINTER), "seq_cst", 8
-    )
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        pointer = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+        return builder.load_atomic(pointer, "seq_cst", 8)
+
+    return types.int64(types.int64), generate
 
 
 @intrinsic
 def doubles_at(typingctx: Any, address: Any) -> Any:
     """Pointer to the doubles at an address."""
-    return types.CPointer(types.float64)(
-        types.int64
-    ), lambda context, builder, sig, args: builder.inttoptr(args[0], ir.DoubleType().as_pointer())
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], ir.DoubleType().as_pointer())
+
+    return types.CPointer(types.float64)(types.int64), generate

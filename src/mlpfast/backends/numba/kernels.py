@@ -1,7 +1,7 @@
-"""The kernels that are neither activation, loss nor optimizer: rows fetched, products, sums, copies.
+"""The kernels that are neither activation, loss nor optimizer: rows, products, sums, copies.
 
-A block holds up to 128 rows, unit-major: rows lie in the lanes of the vectors, n rows of m units are
-(m, n) with `ld` numbers from one unit to the next.
+A block holds up to 128 rows, unit-major: n rows of m units are (m, n) with `ld` numbers from one
+unit to the next.
 """
 
 # Numba types compiled code itself.

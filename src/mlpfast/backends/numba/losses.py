@@ -9,7 +9,7 @@ backend.
 # Numba types compiled code itself; templates have names that are filled in; min and max would not
 # say what becomes of NaN.
 # mypy: ignore-errors
-# ruff: noqa: F821, FURB136
+# ruff: noqa: ARG001, ARG005, F821, FURB136
 from __future__ import annotations
 
 import math

@@ -19,17 +19,19 @@ _TEAM_FLOPS = 1e6
 _WAIT_SECONDS = 0.02
 
 
-def estimated_seconds(spec: NetSpec, n: int, batch_size: int, epochs: int) -> float:
-    """Estimate, rather too high than too low, how long training takes."""
+def size_team(
+    spec: NetSpec, rows: int, batch_size: int, epochs: int, share: float = 1.0
+) -> tuple[int, float]:
+    """Return how many threads are worth starting, and how many seconds training may take.
+
+    That is an estimate, rather too high than too low. Meeting must cost less than is won.
+    Prediction has a share of the work.
+    """
     row = 6 * spec.n_params / 10e9 + sum(spec.sizes) * 5e-9
     step = 1e-6 + spec.n_params * 2e-9
-    return epochs * (n * row + -(-n // batch_size) * step)
-
-
-def team_size(seconds: float, spec: NetSpec, rows: int) -> int:
-    """Threads worth starting for a run of so many seconds: meeting must cost less than is won."""
-    worth = seconds > _TEAM_SECONDS and 6 * spec.n_params * rows > _TEAM_FLOPS
-    return num_threads() if worth else 1
+    seconds = share * epochs * (rows * row + -(-rows // batch_size) * step)
+    worth = seconds > _TEAM_SECONDS and 6 * spec.n_params * batch_size > _TEAM_FLOPS
+    return num_threads() if worth else 1, seconds
 
 
 def run_team(
