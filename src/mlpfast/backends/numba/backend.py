@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +25,6 @@ from mlpfast.backends.numba.memory import (
     plan_of,
     supports,
     supports_training,
-    zeros,
 )
 from mlpfast.backends.numba.team import run_team, size_team
 from mlpfast.spec import NetSpec, Optimizer
@@ -117,40 +115,23 @@ class NumbaBackend(plain.NumpyBackend):
         n = len(x)
         data = Data(x, np.empty((n, 0)), None, input_scale)
         if n <= _SINGLE_ROWS:
-            rows = plain.batch_of(spec, data, slice(None))[0]
-            self._predict_rows(spec, params)(np.ascontiguousarray(rows), out)
-            return
+            rows = np.ascontiguousarray(plain.batch_of(spec, data, slice(None))[0])
+            if self.fast_predict(spec, params)(rows, out) is not NotImplemented:
+                return
         memory = memory_for(spec, n, size_team(spec, n, n, 1, 1 / 3)[0], train=False)
         _describe(memory, spec, params, data)
         memory.run["rows_y"] = 0
         given = memory.run, memory.layers, out.ctypes.data
         run_team(passes.predict, memory.team, given, 0.0, np.zeros(1, np.uint8))
 
-    def _predict_rows(self, spec: NetSpec, params: Array) -> Callable[[Array, Array], None]:
-        """Return what predicts a few rows, which are C-contiguous and of the net's dtype."""
-        plan = plan_of(spec)
-        run = plan.run.copy()
-        run["flat_w"] = params.ctypes.data
-        size = sum(spec.sizes) * params.itemsize
-        spare: list[Array] = []
-
-        def predict(x: Array, out: Array) -> None:
-            try:
-                work = spare.pop()  # one of its own for each thread that is in here
-            except IndexError:
-                work = zeros(size)
-            given = work.ctypes.data, x.ctypes.data, x.size // spec.n_in, out.ctypes.data
-            passes.predict_rows(run, plan.layers, *given)
-            spare.append(work)
-
-        return predict
-
     def fast_predict(self, spec: NetSpec, params: Array) -> FastPredict:
         spec = spec.without_dropout
         if not supports(spec):
             return super().fast_predict(spec, params)
         n_in, n_out, dtype = spec.n_in, spec.n_out, np.dtype(spec.dtype)
-        predict_rows = self._predict_rows(spec, params)
+        run, layers, size = plan_of(spec).run.copy(), plan_of(spec).layers, sum(spec.sizes)
+        run["flat_w"] = params.ctypes.data
+        spare: list[Array] = []
 
         def predict(x: Any, out: Any) -> Any:
             if type(x) is not np.ndarray or x.dtype != dtype:
@@ -172,7 +153,13 @@ class NumbaBackend(plain.NumpyBackend):
                 or np.may_share_memory(out, params)
             ):
                 return NotImplemented
-            predict_rows(x, out)
+            try:
+                work = spare.pop()  # one of its own for each thread that is in here
+            except IndexError:
+                work = np.empty(size, dtype)
+            given = run, layers, work.ctypes.data, x.ctypes.data, n, out.ctypes.data
+            passes.predict_rows(*given)
+            spare.append(work)
             return out
 
         return predict

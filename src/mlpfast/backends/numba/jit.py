@@ -25,9 +25,18 @@ from numba.extending import intrinsic
 # "contract" lets a * b + c become one fused operation; nothing else is reordered or assumed.
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}}
 
-# Numba's cache looks at the date of the file of a function alone, which is not all that its
-# machine code is made of.
-_DATES = tuple(sorted((p.name, p.stat().st_mtime_ns) for p in Path(__file__).parent.glob("*.py")))
+
+def dates() -> tuple[tuple[str, int], ...]:
+    """Return the names and dates of all files here.
+
+    Numba's cache looks at the date of the file of a function alone, which is not all that its
+    machine code is made of.
+    """
+    files = Path(__file__).parent.glob("*.py")
+    return tuple(sorted((file.name, file.stat().st_mtime_ns) for file in files))
+
+
+_DATES = dates()
 
 
 def _cached(made: Any) -> Any:
