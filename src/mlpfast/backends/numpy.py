@@ -508,10 +508,14 @@ class NumpyBackend:
         result = np.zeros(len(TOTALS))
         for rows in _chunks(len(data)):
             x, t, weight = batch_of(spec, data, rows)
-            zs, activations = forward(spec, params, x)
-            row_loss = _row_loss(spec, zs[-1], activations[-1], t)
-            result += totals(spec, row_loss, activations[-1], t, weight)
+            z, a = self.last_layer(spec, params, x)
+            result += totals(spec, _row_loss(spec, z, a, t), a, t, weight)
         return result
+
+    def last_layer(self, spec: NetSpec, params: Array, x: Array) -> tuple[Array, Array]:
+        """Return the pre-activations and the outputs of the last layer."""
+        zs, activations = forward(spec, params, x)
+        return zs[-1], activations[-1]
 
     def plan_for(self, spec: NetSpec, request: PlanRequest) -> PlanChoice:
         why = "the whole batch goes through layer after layer, in NumPy's products"
