@@ -3,6 +3,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <map>
 #include <optional>
 
 #include "core/gradient.hpp"
@@ -24,33 +25,47 @@ using In = py::array_t<T, py::array::c_style>;
 template <class T>
 using MaybeIn = std::optional<In<T>>;
 
-const char* const kActivationNames[] = {"identity", "step",       "sigmoid", "tanh",
-                                        "relu",     "leaky_relu", "elu",     "softplus",
-                                        "silu",     "gelu",       "exp",     "softmax"};
-const char* const kLossNames[] = {"mse",
-                                  "squared_error",
-                                  "mae",
-                                  "huber",
-                                  "quantile",
-                                  "binary_crossentropy",
-                                  "categorical_crossentropy",
-                                  "poisson",
-                                  "binary_log_loss",
-                                  "log_loss",
-                                  "poisson_deviance"};
 const char* const kReductionNames[] = {"mean", "sum", "mean_over_rows"};
 const char* const kRuleNames[] = {"sgd", "adam", "adamw", "rmsprop"};
 
-template <class E, size_t N>
-E find_name(const char* const (&names)[N], const std::string& name) {
+const char* name_of(const char* name) { return name; }
+template <class Traits>
+const char* name_of(const Traits& traits) {
+  return traits.name;
+}
+
+// Where a name is in a list of names or traits, as an enumerator.
+template <class E, class Item, size_t N>
+E find_name(const Item (&list)[N], const std::string& name) {
   for (size_t i = 0; i < N; ++i)
-    if (name == names[i]) return E(i);
+    if (name == name_of(list[i])) return E(i);
   throw py::value_error("unknown name '" + name + "'");
 }
 
-template <size_t N>
-std::vector<std::string> name_list(const char* const (&names)[N]) {
-  return {names, names + N};
+py::dict as_dict(const ActivationTraits& a) {
+  using namespace py::literals;
+  return py::dict("name"_a = a.name, "keeps_z"_a = a.keeps_z, "has_gradient"_a = a.has_gradient,
+                  "derives_by_sign"_a = a.derives_by_sign, "whole_rows"_a = a.whole_rows);
+}
+py::dict as_dict(const LossTraits& l) {
+  using namespace py::literals;
+  const bool pairs = l.logits_output != Activation::count;
+  return py::dict("name"_a = l.name, "mean"_a = l.mean, "whole_rows"_a = l.whole_rows,
+                  "logits_output"_a = pairs ? traits(l.logits_output).name : nullptr,
+                  "needs_output"_a = l.needs_output, "low"_a = l.low, "high"_a = l.high,
+                  "parameter"_a = l.parameter);
+}
+py::dict as_dict(const UpdateTraits& u) {
+  using namespace py::literals;
+  return py::dict("name"_a = u.name, "has_m"_a = u.has_m, "has_v"_a = u.has_v,
+                  "decays"_a = u.decays);
+}
+
+template <class Traits, size_t N>
+std::vector<py::dict> as_dicts(const Traits (&list)[N]) {
+  std::vector<py::dict> dicts;
+  for (const Traits& traits : list) dicts.push_back(as_dict(traits));
+  return dicts;
 }
 
 template <class T>
@@ -73,8 +88,8 @@ std::shared_ptr<Network<T>> make_network(std::vector<ptrdiff_t> sizes,
   NetSpec spec;
   spec.sizes = std::move(sizes);
   for (const std::string& name : activations)
-    spec.activations.push_back(find_name<Activation>(kActivationNames, name));
-  spec.loss = find_name<Loss>(kLossNames, loss);
+    spec.activations.push_back(find_name<Activation>(kActivations, name));
+  spec.loss = find_name<Loss>(kLosses, loss);
   spec.loss_parameter = loss_parameter;
   spec.reduction = find_name<Reduction>(kReductionNames, reduction);
   spec.bias = bias;
@@ -139,12 +154,18 @@ struct SignalCheck {
   PyObject *type = nullptr, *value = nullptr, *traceback = nullptr;
 };
 
+py::dict plan_record(const PlanChoice& choice) {
+  using namespace py::literals;
+  return py::dict("plan"_a = plan_name(choice.plan), "why"_a = choice.why, "team"_a = choice.team,
+                  "block_rows"_a = choice.block_rows, "parts"_a = choice.parts);
+}
+
 template <class T>
 py::tuple run_trainer(Trainer<T>& trainer, In<T>& params, const py::array& x, const py::array& y,
                       const MaybeIn<T>& weight, double scale, const MaybeIn<int64_t>& orders,
                       const In<double>& learning_rates, ptrdiff_t batch_size,
-                      std::vector<double> l2, bool l2_per_row, bool want_penalty,
-                      bool heed_nonfinite, bool want_metrics, int threads, const In<uint8_t>& stop,
+                      std::vector<double> l2, bool l2_per_row, bool want_penalty, bool check_finite,
+                      bool want_metrics, int threads, const In<uint8_t>& stop,
                       const MaybeIn<uint64_t>& dropout_keys, bool check_signals) {
   RunArgs<T> args;
   args.data = data_of<T>(x, y, weight, scale);
@@ -156,7 +177,7 @@ py::tuple run_trainer(Trainer<T>& trainer, In<T>& params, const py::array& x, co
   args.l2 = std::move(l2);
   args.l2_per_row = l2_per_row;
   args.want_penalty = want_penalty;
-  args.heed_nonfinite = heed_nonfinite;
+  args.check_finite = check_finite;
   args.want_metrics = want_metrics;
   args.threads = threads;
   args.poll.stop = stop.data();
@@ -214,6 +235,14 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
       .def(py::init(&make_network<T>), "sizes"_a, "activations"_a, "loss"_a, "loss_parameter"_a,
            "reduction"_a, "bias"_a, "dropout"_a, "isa"_a)
       .def(
+          "choose_plan",
+          [](const Net& net, ptrdiff_t n, ptrdiff_t batch_size, bool in_order, bool clips,
+             int threads) {
+            return plan_record(choose_plan(
+                net, PlanRequest::for_training(n, batch_size, in_order, threads, clips, true)));
+          },
+          "n"_a, "batch_size"_a, "in_order"_a, "clips"_a, "threads"_a)
+      .def(
           "fast_predict",
           [](std::shared_ptr<Net> net, In<T> params) {
             return FastCall<FastPredict<T>, 2>::make(
@@ -223,7 +252,7 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
       .def(
           "fast_gradient",
           [](std::shared_ptr<Net> net, In<T> params) -> py::object {
-            if (!TinyPlan<T>::suits(*net, 1)) return py::none();
+            if (!FastGradient<T>::suits(*net)) return py::none();
             return FastCall<FastGradient<T>, 4>::make(
                 new FastGradient<T>(std::move(net), std::move(params)), "loss_and_grad");
           },
@@ -300,9 +329,14 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
       .def("run", &run_trainer<T>, "params"_a.noconvert(), "x"_a.noconvert(), "y"_a.noconvert(),
            "weight"_a.noconvert(), "scale"_a, "orders"_a.noconvert(),
            "learning_rates"_a.noconvert(), "batch_size"_a, "l2"_a, "l2_per_row"_a, "want_penalty"_a,
-           "heed_nonfinite"_a, "want_metrics"_a, "threads"_a, "stop"_a.noconvert(),
+           "check_finite"_a, "want_metrics"_a, "threads"_a, "stop"_a.noconvert(),
            "dropout_keys"_a.noconvert(), "check_signals"_a)
       .def_property_readonly("steps", &Trainer<T>::steps)
+      .def_property_readonly("plan",
+                             [](const Trainer<T>& t) -> py::object {
+                               if (!t.plan()) return py::none();
+                               return plan_record(t.plan()->choice());
+                             })
       .def(
           "get_moments",
           [](const Trainer<T>& t, In<T>& mean, In<T>& square) {
@@ -321,7 +355,7 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
            In<T>& out, const std::string& isa, int threads) {
           layer_forward(kernels_of<T>(choose_kernels(isa)),
                         {x.data(), w.data(), b ? b->data() : nullptr, x.shape(0), x.shape(1),
-                         w.shape(1), find_name<Activation>(kActivationNames, activation)},
+                         w.shape(1), find_name<Activation>(kActivations, activation)},
                         out.mutable_data(), threads);
         },
         "x"_a.noconvert(), "w"_a.noconvert(), "b"_a.noconvert(), "activation"_a,
@@ -332,7 +366,7 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
            const std::string& isa, int threads) {
           layer_backward(kernels_of<T>(choose_kernels(isa)),
                          {x.data(), w.data(), nullptr, x.shape(0), x.shape(1), w.shape(1),
-                          find_name<Activation>(kActivationNames, activation)},
+                          find_name<Activation>(kActivations, activation)},
                          kept.data(), grad_a.data(), dx ? dx->mutable_data() : nullptr,
                          dw.mutable_data(), db.mutable_data(), threads);
         },
@@ -353,8 +387,11 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     return names;
   });
   m.def("choose_isa", [](const std::string& name) { return choose_kernels(name).name; });
-  m.def("activation_names", [] { return name_list(kActivationNames); });
-  m.def("loss_names", [] { return name_list(kLossNames); });
+  m.def("operations", [] {
+    return std::map<std::string, std::vector<py::dict>>{{"activations", as_dicts(kActivations)},
+                                                        {"losses", as_dicts(kLosses)},
+                                                        {"updates", as_dicts(kUpdates)}};
+  });
   m.def("assume_near_cores", &assume_near_cores, py::arg("answer"));
   bind_dtype<float>(m, "32");
   bind_dtype<double>(m, "64");

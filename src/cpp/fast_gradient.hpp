@@ -2,10 +2,11 @@
 // the checks on its arguments would.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 
-#include "core/tiny_plan.hpp"
+#include "core/plans/plan.hpp"
 #include "fast_call.hpp"
 
 namespace mlpfast {
@@ -19,10 +20,13 @@ class FastGradient {
  public:
   FastGradient(std::shared_ptr<const Network<T>> net, pybind11::array params)
       : net_(std::move(net)), params_(std::move(params)) {
-    const Loss loss = net_->spec.loss;
-    if (loss >= Loss::binary_crossentropy) least_ = T(0);
-    if (loss == Loss::binary_crossentropy || loss == Loss::binary_log_loss) most_ = T(1);
+    const LossTraits& loss = traits(net_->spec.loss);
+    least_ = std::max(least_, T(loss.low));
+    most_ = std::min(most_, T(loss.high));
   }
+
+  // Whether there are rows few enough.
+  static bool suits(const Network<T>& net) { return choose(net, 1).plan == PlanKind::tiny; }
 
   PyObject* call(PyObject* const* args) {
     if (args[2] != Py_None) return not_implemented();
@@ -33,7 +37,9 @@ class FastGradient {
         y->dimensions[1] != n_out || y->dimensions[0] != x->dimensions[0])
       return not_implemented();
     const ptrdiff_t n = x->dimensions[0];
-    if (n < 1 || !TinyPlan<T>::suits(*net_, n)) return not_implemented();
+    if (n < 1) return not_implemented();
+    const PlanChoice choice = choose(*net_, n);
+    if (choice.plan != PlanKind::tiny) return not_implemented();
     const T* target = reinterpret_cast<const T*>(y->data);
     for (ptrdiff_t i = 0; i < n * n_out; ++i)
       if (!(target[i] >= least_ && target[i] <= most_)) return not_implemented();
@@ -55,7 +61,7 @@ class FastGradient {
 
     if (busy_.test_and_set(std::memory_order_acquire)) return not_implemented();
     const Release release{busy_};
-    if (!plan_ || !plan_->fits(n)) plan_ = std::make_unique<TinyPlan<T>>(*net_, n, nullptr);
+    if (!plan_ || plan_->choice() != choice) plan_ = make_plan(*net_, choice);
     Data<T> data;
     data.x = x->data;
     data.x_stride = n_in * ptrdiff_t(sizeof(T));
@@ -71,6 +77,12 @@ class FastGradient {
   }
 
  private:
+  static PlanChoice choose(const Network<T>& net, ptrdiff_t rows) {
+    PlanRequest request;
+    request.rows = rows;
+    return choose_plan(net, request);
+  }
+
   // Lets the next caller in, also where there was no memory for a plan.
   struct Release {
     std::atomic_flag& flag;
@@ -80,7 +92,7 @@ class FastGradient {
   std::shared_ptr<const Network<T>> net_;
   pybind11::array params_;
   T least_ = std::numeric_limits<T>::lowest(), most_ = std::numeric_limits<T>::max();
-  std::unique_ptr<TinyPlan<T>> plan_;
+  std::unique_ptr<Plan<T>> plan_;
   std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
 };
 

@@ -15,7 +15,6 @@ __all__: list[str] = [
     "Network64",
     "Trainer32",
     "Trainer64",
-    "activation_names",
     "assume_near_cores",
     "choose_isa",
     "isas",
@@ -23,7 +22,7 @@ __all__: list[str] = [
     "layer_backward64",
     "layer_forward32",
     "layer_forward64",
-    "loss_names",
+    "operations",
 ]
 
 class Network32:
@@ -38,6 +37,14 @@ class Network32:
         dropout: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
         isa: str,
     ) -> None: ...
+    def choose_plan(
+        self,
+        n: typing.SupportsInt | typing.SupportsIndex,
+        batch_size: typing.SupportsInt | typing.SupportsIndex,
+        in_order: bool,
+        clips: bool,
+        threads: typing.SupportsInt | typing.SupportsIndex,
+    ) -> dict: ...
     def evaluate(
         self,
         params: numpy.typing.NDArray[numpy.float32],
@@ -115,7 +122,7 @@ class Trainer32:
         l2: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
         l2_per_row: bool,
         want_penalty: bool,
-        heed_nonfinite: bool,
+        check_finite: bool,
         want_metrics: bool,
         threads: typing.SupportsInt | typing.SupportsIndex,
         stop: numpy.typing.NDArray[numpy.uint8],
@@ -128,6 +135,8 @@ class Trainer32:
         m: numpy.typing.NDArray[numpy.float32],
         v: numpy.typing.NDArray[numpy.float32],
     ) -> None: ...
+    @property
+    def plan(self) -> typing.Any: ...
     @property
     def steps(self) -> int: ...
 
@@ -143,6 +152,14 @@ class Network64:
         dropout: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
         isa: str,
     ) -> None: ...
+    def choose_plan(
+        self,
+        n: typing.SupportsInt | typing.SupportsIndex,
+        batch_size: typing.SupportsInt | typing.SupportsIndex,
+        in_order: bool,
+        clips: bool,
+        threads: typing.SupportsInt | typing.SupportsIndex,
+    ) -> dict: ...
     def evaluate(
         self,
         params: numpy.typing.NDArray[numpy.float64],
@@ -220,7 +237,7 @@ class Trainer64:
         l2: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
         l2_per_row: bool,
         want_penalty: bool,
-        heed_nonfinite: bool,
+        check_finite: bool,
         want_metrics: bool,
         threads: typing.SupportsInt | typing.SupportsIndex,
         stop: numpy.typing.NDArray[numpy.uint8],
@@ -234,9 +251,10 @@ class Trainer64:
         v: numpy.typing.NDArray[numpy.float64],
     ) -> None: ...
     @property
+    def plan(self) -> typing.Any: ...
+    @property
     def steps(self) -> int: ...
 
-def activation_names() -> list[str]: ...
 def assume_near_cores(answer: bool | None) -> None: ...
 def choose_isa(arg0: str) -> str: ...
 def isas() -> list[str]: ...
@@ -282,4 +300,4 @@ def layer_forward64(
     isa: str,
     threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> None: ...
-def loss_names() -> list[str]: ...
+def operations() -> dict[str, list[dict]]: ...

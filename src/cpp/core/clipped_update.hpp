@@ -1,10 +1,10 @@
-// Updates by a gradient that is clipped first, for which all of it must be there: the gradient is
-// then kept, and the update is not the end of a product.
+// Updates with a gradient that is clipped first, for which all of it must be known: the gradient is
+// then kept, and the update is not the epilogue of a product.
 #pragma once
 
 #include <vector>
 
-#include "plan.hpp"
+#include "plans/step.hpp"
 
 namespace mlpfast {
 
@@ -13,8 +13,8 @@ class ClippedUpdate {
  public:
   explicit ClippedUpdate(const Network<T>& net);
 
-  // Moves the state by the packed gradient, which is changed. Called by every member of a team once
-  // the gradient is complete, with begin_step done.
+  // Updates the state with the packed gradient, which is changed. Called by every member of a team
+  // once the gradient is complete, with begin_step done.
   void run(const Team& team, const Step<T>& step, const Optimizer<T>& optimizer, T* gradient);
 
  private:

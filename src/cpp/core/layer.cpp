@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "passes/row_major.hpp"
 #include "runner.hpp"
 #include "thread_pool.hpp"
 
@@ -54,12 +55,12 @@ void layer_forward(const Kernels<T>& kernels, const LayerArrays<T>& layer, T* ou
   // ends within a vector: the last one must not be read beyond.
   if (layer.n < kRowsWorthCopying && layer.n_out % kernels.lanes == 0) {
     Arena arena;
-    const auto offsets = net.reserve(arena, layer.n, false);
+    const auto offsets = RowMajorPass<T>::reserve(net, arena, layer.n, false);
     arena.commit();
-    const Workspace<T> ws = net.bind(arena, offsets, layer.n, false);
-    net.forward(0, {layer.w, layer.b, 1, layer.n_out}, layer.x, net.row_major(layer.n_in),
-                {0, layer.n}, {0, ptrdiff_t(net.last().panels.size())}, ws);
-    copy_rows(ws.layers[0].a, net.last().ld, out, layer.n_out, layer.n, layer.n_out);
+    const RowMajorPass<T> pass(net, arena, offsets, layer.n, false);
+    pass.forward(0, {layer.w, layer.b, 1, layer.n_out}, layer.x, row_major(net, layer.n_in),
+                 {0, layer.n}, {0, ptrdiff_t(net.last().panels.size())});
+    copy_rows(pass.layers[0].a, net.last().ld, out, layer.n_out, layer.n, layer.n_out);
     return;
   }
   const std::vector<T> flat = flat_of(layer);
@@ -84,13 +85,13 @@ void layer_backward(const Kernels<T>& kernels, const LayerArrays<T>& layer, cons
   const Layer& shape = net.last();
   const ptrdiff_t block = std::clamp<ptrdiff_t>(n, 1, kBackwardRows);
   Arena arena;
-  const auto offsets = net.reserve(arena, block, true);
+  const auto offsets = RowMajorPass<T>::reserve(net, arena, block, true);
   const ptrdiff_t strips_at = arena.reserve_array<T>(dx ? shape.in_padded * shape.out_padded : 0);
   const ptrdiff_t gradient_at = arena.reserve_array<T>(net.layout.packed_size);
   arena.commit();
-  const Workspace<T> ws = net.bind(arena, offsets, block, true);
-  const auto& below = ws.layers[0];
-  const auto& own = ws.layers[1];
+  const RowMajorPass<T> pass(net, arena, offsets, block, true);
+  const auto& below = pass.layers[0];
+  const auto& own = pass.layers[1];
   T* strips = arena.at<T>(strips_at);
   T* gradient = arena.at<T>(gradient_at);
   const ptrdiff_t ld_in = net.layout.layers[0].ld;
@@ -113,14 +114,14 @@ void layer_backward(const Kernels<T>& kernels, const LayerArrays<T>& layer, cons
       Range mine = share(dx ? ptrdiff_t(shape.strips.size()) : 0, team.index, team.count);
       for (ptrdiff_t s = mine.begin; s < mine.end; ++s) {
         const Panel& strip = shape.strips[size_t(s)];
-        net.propagate(1, strips + strip.col * shape.out_padded, {0, rows}, strip, ws);
+        pass.propagate(1, strips + strip.col * shape.out_padded, {0, rows}, strip);
       }
       mine = share(ptrdiff_t(shape.panels.size()), team.index, team.count);
       for (ptrdiff_t p = mine.begin; p < mine.end; ++p) {
         const Panel& panel = shape.panels[size_t(p)];
-        net.weight_gradient(1, rows, {0, n_in}, panel,
-                            gradient + shape.packed_w + panel.col * shape.in_padded, begin > 0, ws);
-        net.bias_gradient(1, rows, panel, gradient + shape.packed_b + panel.col, begin > 0, ws);
+        pass.weight_gradient(1, rows, {0, n_in}, panel,
+                             gradient + shape.packed_w + panel.col * shape.in_padded, begin > 0);
+        pass.bias_gradient(1, rows, panel, gradient + shape.packed_b + panel.col, begin > 0);
       }
     });
     if (dx) copy_rows(below.d, ld_in, dx + begin * n_in, n_in, rows, n_in);

@@ -96,7 +96,7 @@ class Optimizer {
 
   // Raises the betas to the power of t. A step after the last costs two products; that they add up
   // to rounding errors is prevented by a fresh start every so often. What comes out depends on t
-  // alone, not on the steps that were asked for before.
+  // alone, not on the steps that were begun before.
   void raise_powers(int64_t t) {
     constexpr int64_t kFresh = 64;
     if (t != t_ + 1 || t % kFresh == 0) {

@@ -1,13 +1,13 @@
-// A forward pass with a workspace of its own.
+// A forward pass with buffers of its own.
 #include "predictor.hpp"
 
 namespace mlpfast {
 
 template <class T>
 Predictor<T>::Predictor(std::shared_ptr<const Network<T>> net) : net_(std::move(net)) {
-  const auto offsets = net_->reserve(arena_, kMaxRows, false);
+  const auto offsets = RowMajorPass<T>::reserve(*net_, arena_, kMaxRows, false);
   arena_.commit();
-  ws_ = net_->bind(arena_, offsets, kMaxRows, false);
+  pass_.emplace(*net_, arena_, offsets, kMaxRows, false);
 }
 
 template <class T>
@@ -18,9 +18,9 @@ bool Predictor<T>::run(const T* flat, const T* x, ptrdiff_t n, T* out) {
   if (n == 1)
     run_row(flat, x);
   else
-    net.forward_all([&](const Layer& layer) { return flat_view(layer, flat); }, x,
-                    net.row_major(n_in), n, ws_);
-  copy_rows(ws_.layers.back().a, net.last().ld, out, n_out, n, n_out);
+    pass_->forward_all([&](const Layer& layer) { return flat_view(layer, flat); }, x,
+                       row_major(net, n_in), n);
+  copy_rows(pass_->layers.back().a, net.last().ld, out, n_out, n, n_out);
   busy_.clear(std::memory_order_release);
   return true;
 }
@@ -31,7 +31,7 @@ void Predictor<T>::run_row(const T* flat, const T* x) const {
   for (size_t l = 0; l < net_->depth(); ++l) {
     const Layer& layer = net_->layout.layers[l];
     const WeightView<T> view = flat_view(layer, flat);
-    const auto& buffers = ws_.layers[l];
+    const auto& buffers = pass_->layers[l];
     kernels.gemv(x, view.w, view.ldb, view.bias, layer.n_in, layer.out_padded, buffers.z);
     if (layer.activation != Activation::identity)
       kernels.activate[int(layer.activation)](buffers.z, buffers.a, 1, layer.n_out, layer.ld);

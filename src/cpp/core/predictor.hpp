@@ -4,8 +4,9 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 
-#include "network.hpp"
+#include "passes/row_major.hpp"
 
 namespace mlpfast {
 
@@ -22,12 +23,12 @@ class Predictor {
   bool run(const T* flat, const T* x, ptrdiff_t n, T* out);
 
  private:
-  // The outputs are left in the workspace.
+  // The outputs are left in the buffers of the pass.
   void run_row(const T* flat, const T* x) const;
 
   std::shared_ptr<const Network<T>> net_;
   Arena arena_;
-  Workspace<T> ws_;
+  std::optional<RowMajorPass<T>> pass_;
   std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
 };
 

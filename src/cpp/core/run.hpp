@@ -1,4 +1,4 @@
-// What a run of epochs is asked for and what comes of it, and when it looks at the outside.
+// The arguments and the result of a run of epochs, and how often it polls whether to stop.
 #pragma once
 
 #include <algorithm>
@@ -6,7 +6,8 @@
 #include <functional>
 #include <vector>
 
-#include "network.hpp"
+#include "data.hpp"
+#include "totals.hpp"
 
 namespace mlpfast {
 
@@ -28,7 +29,7 @@ struct RunArgs {
   ptrdiff_t epochs = 0, batch_size = 1;
   std::vector<double> l2;  // one a layer
   bool l2_per_row = false, want_penalty = false,
-       heed_nonfinite = true;  // see Trainer.run in base.py
+       check_finite = true;  // see Trainer.run in base.py
   bool want_metrics = false;
   int threads = 1;
   Poll poll;
@@ -49,7 +50,7 @@ struct RunResult {
   std::vector<Totals> totals;  // of the epochs that were done, and of an interrupted one
 };
 
-// Asks a poll between batches: for its flag each time, for its check some times a second.
+// Polls between batches: the flag each time, the check some times a second.
 class Watch {
  public:
   // The clock is looked at after about a millisecond's worth of batches.

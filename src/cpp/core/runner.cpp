@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "passes/row_major.hpp"
 #include "thread_pool.hpp"
 
 namespace mlpfast {
@@ -59,21 +60,21 @@ class ForwardPass {
                                                             : net.layout.packed_size);
     std::vector<std::vector<ptrdiff_t>> offsets;
     for (int i = 0; i < (wide_ ? 1 : team_size_); ++i)
-      offsets.push_back(net.reserve(arena, block_, false));
+      offsets.push_back(RowMajorPass<T>::reserve(net, arena, block_, false));
     if (cut == Cut::fixed)
       arena.commit();
     else
       arena.commit_unset();
     packed_ = arena.at<T>(packed);
     panel_size_ = panel;
-    for (const auto& o : offsets) workspaces_.push_back(net.bind(arena, o, block_, false));
+    for (const auto& o : offsets) passes_.emplace_back(net, arena, o, block_, false);
   }
 
   ptrdiff_t blocks() const { return blocks_; }
 
-  // Calls read(rows, place, workspace, places), which reads rows into the workspace from a place on
-  // or says where else they are, for parts of a block; it returns where place 0 is. Then, where
-  // they are through, done(block, rows, workspace, place).
+  // For parts of a block, calls read(rows, first, pass, x_layout), which reads the rows into the
+  // buffers of the pass, beginning with row `first` of these, or sets x_layout for where else they
+  // are; it returns where row 0 is. Then, after the last layer, done(block, rows, pass, first).
   template <class Read, class F>
   void run(Read read, F done) {
     run_in_team(team_size_, [&](const Team& team) {
@@ -87,7 +88,7 @@ class ForwardPass {
  private:
   template <class Read, class F>
   void run_by_rows(const Team& team, Read& read, F& done) {
-    const Workspace<T>& ws = workspaces_[size_t(team.index)];
+    const RowMajorPass<T>& pass = passes_[size_t(team.index)];
     if (packs_) {
       pack(net_.layout, flat_, packed_, team.index, team.count);
       team.sync();
@@ -98,30 +99,30 @@ class ForwardPass {
     const Range mine = share(blocks_, team.index, team.count);
     for (ptrdiff_t b = mine.begin; b < mine.end; ++b) {
       const Range rows = {b * block_, std::min((b + 1) * block_, n_)};
-      Places places = ws.x_places;
-      const T* x = read(rows, 0, ws, places);
-      net_.forward_all(weights, x, places, rows.size(), ws);
-      done(b, rows, ws, 0);
+      BlockLayout x_layout = pass.x_layout;
+      const T* x = read(rows, 0, pass, x_layout);
+      pass.forward_all(weights, x, x_layout, rows.size());
+      done(b, rows, pass, 0);
     }
   }
 
   template <class Read, class F>
   void run_by_panels(const Team& team, Read& read, F& done) {
-    const Workspace<T>& ws = workspaces_.front();
+    const RowMajorPass<T>& pass = passes_.front();
     T* packed = packed_ + team.index * panel_size_;
     for (ptrdiff_t b = 0; b < blocks_; ++b) {
       const Range rows = {b * block_, std::min((b + 1) * block_, n_)};
       const Range own = share(rows.size(), team.index, team.count);
-      Places places = ws.x_places;
-      const T* x = read({rows.begin + own.begin, rows.begin + own.end}, own.begin, ws, places);
+      BlockLayout x_layout = pass.x_layout;
+      const T* x = read({rows.begin + own.begin, rows.begin + own.end}, own.begin, pass, x_layout);
       team.sync();
       for (size_t l = 0; l < net_.depth(); ++l) {
         const Layer& layer = net_.layout.layers[l];
-        const T* in = l ? net_.input_of(l, ws) : x;
-        const Places& in_places = l ? net_.places_of_input(l, ws) : places;
+        const T* in = l ? pass.input_of(l) : x;
+        const BlockLayout& in_layout = l ? pass.layout_of_input(l) : x_layout;
         const ptrdiff_t panels = ptrdiff_t(layer.panels.size());
         if (panels < 2 * team.count) {  // rows can be shared more evenly
-          net_.forward(l, flat_view(layer, flat_), in, in_places, own, {0, panels}, ws);
+          pass.forward(l, flat_view(layer, flat_), in, in_layout, own, {0, panels});
         } else {
           const Range mine = share(panels, team.index, team.count);
           for (ptrdiff_t p = mine.begin; p < mine.end; ++p) {
@@ -131,16 +132,16 @@ class ForwardPass {
               view.w = packed;
               view.col_stride = view.ldb = 0;
             }
-            net_.forward(l, view, in, in_places, {0, rows.size()}, {p, p + 1}, ws);
+            pass.forward(l, view, in, in_layout, {0, rows.size()}, {p, p + 1});
           }
           if (net_.whole_rows(l)) {
             team.sync();
-            net_.activate_whole_rows(l, own, ws);
+            pass.activate_whole_rows(l, own);
           }
         }
         team.sync();
       }
-      done(b, {rows.begin + own.begin, rows.begin + own.end}, ws, own.begin);
+      done(b, {rows.begin + own.begin, rows.begin + own.end}, pass, own.begin);
       team.sync();
     }
   }
@@ -151,7 +152,7 @@ class ForwardPass {
   ptrdiff_t n_, block_, blocks_, panel_size_;
   bool packs_, wide_;
   int team_size_;
-  std::vector<Workspace<T>> workspaces_;
+  std::vector<RowMajorPass<T>> passes_;
 };
 
 // What a thread's predictions need, kept for the next: fresh pages would have to be cleared.
@@ -167,19 +168,20 @@ template <class T>
 void predict(const Network<T>& net, const T* flat, const Data<T>& data, T* out, int threads) {
   const ptrdiff_t n_out = net.spec.sizes.back();
   const bool in_place = data.in_place();
-  const auto read = [&](Range rows, ptrdiff_t place, const Workspace<T>& ws, Places& places) {
+  const auto read = [&](Range rows, ptrdiff_t first, const RowMajorPass<T>& pass,
+                        BlockLayout& x_layout) {
     if (in_place) {
-      places = net.row_major(data.ld());
-      return reinterpret_cast<const T*>(data.row(rows.begin)) - place * places.ld;
+      x_layout = row_major(net, data.ld());
+      return reinterpret_cast<const T*>(data.row(rows.begin)) - first * x_layout.ld;
     }
-    net.gather_inputs({&data, nullptr, 0, data.n}, rows, rows.begin - place, ws);
-    return static_cast<const T*>(ws.x);
+    pass.gather_inputs({&data, nullptr, 0, data.n}, rows, rows.begin - first);
+    return static_cast<const T*>(pass.x);
   };
   Arena& arena = kept_arena();
-  ForwardPass<T> pass(net, flat, data.n, threads, Cut::even, arena);
-  pass.run(read, [&](ptrdiff_t, Range rows, const Workspace<T>& ws, ptrdiff_t first) {
+  ForwardPass<T> forward(net, flat, data.n, threads, Cut::even, arena);
+  forward.run(read, [&](ptrdiff_t, Range rows, const RowMajorPass<T>& pass, ptrdiff_t first) {
     const Layer& last = net.last();
-    copy_rows(ws.layers.back().a + first * last.ld, last.ld, out + rows.begin * n_out, n_out,
+    copy_rows(pass.layers.back().a + first * last.ld, last.ld, out + rows.begin * n_out, n_out,
               rows.size(), n_out);
   });
   if (arena.size() > kKeptBytes) arena = Arena();
@@ -188,15 +190,15 @@ void predict(const Network<T>& net, const T* flat, const Data<T>& data, T* out, 
 template <class T>
 Totals evaluate(const Network<T>& net, const T* flat, const Data<T>& data, int threads) {
   Arena arena;
-  ForwardPass<T> pass(net, flat, data.n, threads, Cut::fixed, arena);
-  std::vector<Totals> parts(size_t(pass.blocks()));
-  const auto read = [&](Range rows, ptrdiff_t, const Workspace<T>& ws, Places&) {
-    net.gather({&data, nullptr, 0, data.n}, rows, rows.begin, T(1), ws);
-    return static_cast<const T*>(ws.x);
+  ForwardPass<T> forward(net, flat, data.n, threads, Cut::fixed, arena);
+  std::vector<Totals> parts(size_t(forward.blocks()));
+  const auto read = [&](Range rows, ptrdiff_t, const RowMajorPass<T>& pass, BlockLayout&) {
+    pass.gather({&data, nullptr, 0, data.n}, rows, rows.begin, T(1));
+    return static_cast<const T*>(pass.x);
   };
-  pass.run(read, [&](ptrdiff_t block, Range rows, const Workspace<T>& ws, ptrdiff_t) {
-    net.loss({0, rows.size()}, true, ws);
-    parts[size_t(block)] = net.sum_totals({0, rows.size()}, ws);
+  forward.run(read, [&](ptrdiff_t block, Range rows, const RowMajorPass<T>& pass, ptrdiff_t) {
+    pass.loss({0, rows.size()}, true);
+    parts[size_t(block)] = pass.sum_totals({0, rows.size()});
   });
   Totals sum;
   for (const Totals& part : parts) sum.add(part);

@@ -1,7 +1,9 @@
 // Running a net on many rows, or one: predictions, and totals of a data set.
 #pragma once
 
+#include "data.hpp"
 #include "network.hpp"
+#include "totals.hpp"
 
 namespace mlpfast {
 

@@ -26,7 +26,8 @@ constexpr int kSpinsBeforeSleep = 2000;
 // would keep them from theirs.
 constexpr int kSpinsBeforeYield = 50;
 
-// Near cores meet within this time for each of them; a few trials leave out who was interrupted.
+// Near cores pass a barrier within this time for each of them; the best of a few trials leaves out
+// interruptions.
 constexpr std::chrono::nanoseconds kNear{50};
 constexpr int kTrials = 8;
 std::atomic<int> assumed{-1};  // near, or not; -1: nothing
@@ -41,7 +42,7 @@ inline void spin_until(Done done) {
   }
 }
 
-// A worker of the pool; each is called by itself, so that those a task does not want sleep on.
+// A worker of the pool; each is woken separately, so that those a task does not need sleep on.
 struct Worker {
   std::atomic<uint64_t> ticket{0};
   std::mutex mutex;
@@ -144,7 +145,7 @@ void Barrier::wait() {
   spin_until([&] { return phase_.load(std::memory_order_acquire) != phase; });
 }
 
-bool Barrier::joins_near_cores(bool asks) {
+bool Barrier::joins_near_cores(bool decides) {
   using Clock = std::chrono::steady_clock;
   wait();  // some were asleep
   Clock::duration least = Clock::duration::max();
@@ -154,7 +155,7 @@ bool Barrier::joins_near_cores(bool asks) {
     least = std::min(least, Clock::now() - begin);
   }
   const int known = assumed.load(std::memory_order_relaxed);
-  if (asks) near_ = known < 0 ? least < count_ * kNear : known > 0;
+  if (decides) near_ = known < 0 ? least < count_ * kNear : known > 0;
   wait();
   return near_;
 }

@@ -8,15 +8,15 @@
 
 namespace mlpfast {
 
-// Lets `count` threads wait for each other. Spins, because the phases between two waits last
-// microseconds, and yields when the others seem to have no core of their own.
+// A barrier for `count` threads. Spins, because the phases between two waits last microseconds, and
+// yields when the others seem to have no core of their own.
 class Barrier {
  public:
   explicit Barrier(int count) : count_(count) {}
   void wait();
-  // A few meetings in a row, and whether they took no longer than among near cores; called by all,
-  // who get the same answer, that of the one who `asks`.
-  bool joins_near_cores(bool asks);
+  // Times a few waits in a row: whether they took no longer than among near cores. Called by all
+  // threads, which get the same answer, that of the one which `decides`.
+  bool joins_near_cores(bool decides);
 
  private:
   const int count_;
@@ -37,11 +37,12 @@ struct Team {
 
 // Whether a team is worth having: always, or only if its members' cores are near each other, so
 // that a line of memory gets from one to another in some tens of nanoseconds. Cores that share no
-// cache take ten times as long, and on a virtual machine the two change places from second to
-// second.
+// cache take ten times as long, and on a virtual machine it may be the one now and the other a
+// second later.
 enum class Reach { any, near_only };
 
-// Answers for the cores from now on, so that tests see both ways; nothing: they are asked again.
+// Overrides whether cores count as near, so that tests see both ways; nullopt: they are timed
+// again.
 void assume_near_cores(std::optional<bool> answer);
 
 // Runs `task(context, team)` on up to `wanted` threads, the caller among them as index 0, and

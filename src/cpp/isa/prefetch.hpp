@@ -1,4 +1,4 @@
-// Asks for memory before it is needed, so that many cache lines are on their way at once.
+// Prefetches memory before it is needed, so that many cache lines are on their way at once.
 #pragma once
 
 #include <cstddef>

@@ -5,7 +5,7 @@
 struct Vec256f {
   using T = float;
   using Mask = __m256;
-  static constexpr bool waits = false;
+  static constexpr bool latency_bound = false;
   static constexpr int lanes = 8;
   static constexpr int panel_vectors = 2;
   static constexpr int tile_vectors = 2;
@@ -121,7 +121,7 @@ struct Vec256f {
 struct Vec256d {
   using T = double;
   using Mask = __m256d;
-  static constexpr bool waits = false;
+  static constexpr bool latency_bound = false;
   static constexpr int lanes = 4;
   static constexpr int panel_vectors = 2;
   static constexpr int tile_vectors = 2;
@@ -224,11 +224,11 @@ struct Vec256d {
   }
 };
 
-// Four lanes of single precision: where the rows of a batch of few lie in the lanes.
+// Four lanes of single precision, for batches of few rows, which lie in the lanes.
 struct Vec128f {
   using T = float;
   using Mask = __m128;
-  static constexpr bool waits = true;
+  static constexpr bool latency_bound = true;
   static constexpr int lanes = 4;
   static constexpr int table = 1;
 
@@ -304,7 +304,7 @@ struct VecOf<double> {
   using type = Vec256d;
 };
 
-// A few lanes: where the rows of a batch of few lie in them.
+// For batches of few rows, which lie in the lanes.
 template <class T>
 struct SmallVecOf;
 template <>

@@ -6,7 +6,7 @@ struct Vec512f {
   using T = float;
   using Mask = __mmask16;
   // Whether it is used where the latency of operations counts more than their number.
-  static constexpr bool waits = false;
+  static constexpr bool latency_bound = false;
   static constexpr int lanes = 16;
   // Register blocks by number of vectors in a row of the panel: 32 registers hold the block, a row
   // of b and a broadcast.
@@ -133,7 +133,7 @@ struct Vec512f {
 struct Vec512d {
   using T = double;
   using Mask = __mmask8;
-  static constexpr bool waits = false;
+  static constexpr bool latency_bound = false;
   static constexpr int lanes = 8;
   static constexpr int panel_vectors = 4;
   static constexpr int tile_vectors = 2;
@@ -246,7 +246,7 @@ struct Vec512d {
 struct Vec128f {
   using T = float;
   using Mask = __mmask8;
-  static constexpr bool waits = true;
+  static constexpr bool latency_bound = true;
   static constexpr int lanes = 4;
   static constexpr int table = 1;
 
@@ -298,7 +298,7 @@ struct Vec128f {
 struct Vec256d {
   using T = double;
   using Mask = __mmask8;
-  static constexpr bool waits = true;
+  static constexpr bool latency_bound = true;
   static constexpr int lanes = 4;
   static constexpr int table = 1;
 
@@ -362,7 +362,7 @@ struct VecOf<double> {
   using type = Vec512d;
 };
 
-// A few lanes: where the rows of a batch of few lie in them.
+// For batches of few rows, which lie in the lanes.
 template <class T>
 struct SmallVecOf;
 template <>

@@ -5,7 +5,7 @@
 struct Vec128f {
   using T = float;
   using Mask = uint32x4_t;
-  static constexpr bool waits = false;
+  static constexpr bool latency_bound = false;
   static constexpr int lanes = 4;
   static constexpr int panel_vectors = 3;
   static constexpr int tile_vectors = 3;
@@ -113,7 +113,7 @@ struct Vec128f {
 struct Vec128d {
   using T = double;
   using Mask = uint64x2_t;
-  static constexpr bool waits = false;
+  static constexpr bool latency_bound = false;
   static constexpr int lanes = 2;
   static constexpr int panel_vectors = 3;
   static constexpr int tile_vectors = 3;
@@ -214,6 +214,6 @@ struct VecOf<double> {
   using type = Vec128d;
 };
 
-// A few lanes: where the rows of a batch of few lie in them.
+// For batches of few rows, which lie in the lanes.
 template <class T>
 struct SmallVecOf : VecOf<T> {};

@@ -27,7 +27,7 @@ struct Vec4 {
   struct Mask {
     bool on[4];
   };
-  static constexpr bool waits = false;
+  static constexpr bool latency_bound = false;
   static constexpr int lanes = 4;
   static constexpr int panel_vectors = 2;
   static constexpr int tile_vectors = 2;
@@ -107,7 +107,7 @@ struct Vec4 {
     });
   }
   friend Vec4 quotient(Vec4 a, Vec4 b) { return a / b; }
-  // a b + c; here rounded twice, for want of an instruction.
+  // a b + c; here rounded twice, as there is no instruction for it.
   friend Vec4 fma(Vec4 a, Vec4 b, Vec4 c) {
     return each([&](int i) { return a.v[i] * b.v[i] + c.v[i]; });
   }
@@ -128,7 +128,7 @@ struct Vec4 {
     return each([&](int i) { return std::sqrt(a.v[i]); });
   }
   friend Vec4 fast_sqrt(Vec4 a) { return sqrt(a); }
-  // For |a| below 2^(mantissa - 1), which is all that is asked for.
+  // For |a| below 2^(mantissa - 1), which is all that is needed.
   friend Vec4 round(Vec4 a) {
     return each([&](int i) { return (a.v[i] + Format::shifter) - Format::shifter; });
   }
@@ -188,6 +188,6 @@ struct VecOf {
   using type = Vec4<T>;
 };
 
-// A few lanes: where the rows of a batch of few lie in them.
+// For batches of few rows, which lie in the lanes.
 template <class T>
 struct SmallVecOf : VecOf<T> {};

@@ -38,12 +38,13 @@ struct BlockArgs {
   const T* init;  // what the accumulators begin with
   ptrdiff_t ld_init, init_block;
   ptrdiff_t k;
-  // A line to ask for every kAheadSteps steps over k, the next one so far from it; spread out, so
-  // that what the product itself needs from the second-level cache does not wait behind them.
-  const char* soon;
-  ptrdiff_t soon_step;
+  // The line to prefetch in the first kPrefetchSteps steps over k, and how far from it those of the
+  // next steps are; spread out, so that they do not delay what the product itself needs from the
+  // second-level cache.
+  const char* prefetch;
+  ptrdiff_t prefetch_step;
 };
-constexpr int kAheadSteps = 2 * kUnroll;
+constexpr int kPrefetchSteps = 2 * kUnroll;
 constexpr ptrdiff_t kLine = 64;
 
 template <class V>
@@ -56,7 +57,7 @@ constexpr ptrdiff_t vector_at(int j, ptrdiff_t block) {
 }
 
 // How a product reads a and b. The strides of the tiled ones are constants, which leaves the inner
-// loop without address arithmetic: it would take turns from the multiply-adds.
+// loop without address arithmetic: it would take issue slots from the multiply-adds.
 enum class Access {
   rows,           // a row-major
   columns,        // a transposed
@@ -107,10 +108,10 @@ void gemm_block(const BlockArgs<typename V::T>& g) {
       const ptrdiff_t n = by_rows && k > tile_of<V> ? tile_of<V> : k;
       ptrdiff_t left = n;
       if constexpr (!by_rows) {
-        const char* soon = g.soon;
-        for (; left >= kAheadSteps; left -= kAheadSteps) {
-          V::prefetch(soon);
-          soon += g.soon_step;
+        const char* line = g.prefetch;
+        for (; left >= kPrefetchSteps; left -= kPrefetchSteps) {
+          V::prefetch(line);
+          line += g.prefetch_step;
           steps(kUnroll);
           a += kUnroll * a_col;
           b += kUnroll * ldb;
@@ -190,14 +191,14 @@ inline const GemmBlock<V>* gemm_blocks(const Gemm<typename V::T>& g) {
 template <class V>
 constexpr typename V::T zero_row[V::lanes * V::panel_vectors] = {};
 
-// Where the next lines are, about `bytes` of them.
-inline const char* look_ahead(Ahead& ahead, ptrdiff_t bytes) {
-  const ptrdiff_t row = ahead.order ? ptrdiff_t(ahead.order[ahead.row]) : ahead.row;
-  const char* at = ahead.x + row * ahead.stride + ahead.at;
-  ahead.at += bytes;
-  if (ahead.at >= ahead.bytes) {
-    ahead.at = 0;
-    ++ahead.row;
+// Returns where the next lines to prefetch are, about `bytes` of them, and moves on past these.
+inline const char* next_lines(Prefetch& p, ptrdiff_t bytes) {
+  const ptrdiff_t row = p.order ? ptrdiff_t(p.order[p.row]) : p.row;
+  const char* at = p.x + row * p.stride + p.at;
+  p.at += bytes;
+  if (p.at >= p.bytes) {
+    p.at = 0;
+    ++p.row;
   }
   return at;
 }
@@ -217,8 +218,8 @@ void gemm(const Gemm<typename V::T>& g) {
   args.b_block = g.b_block;
   args.ldc = g.ldc;
   args.c_block = g.c_block;
-  args.soon = reinterpret_cast<const char*>(zero_row<V>);
-  args.soon_step = g.ahead ? kLine : 0;
+  args.prefetch = reinterpret_cast<const char*>(zero_row<V>);
+  args.prefetch_step = g.prefetch ? kLine : 0;
   ptrdiff_t p = 0;
   do {
     args.k = g.k - p < k_step + k_step / 2 ? g.k - p : k_step;
@@ -235,8 +236,8 @@ void gemm(const Gemm<typename V::T>& g) {
       ptrdiff_t left = g.m - first < together ? g.m - first : together;
       for (ptrdiff_t i = (left + most - 1) / most; i > 0; --i) {
         const ptrdiff_t rows = (left + i - 1) / i;
-        if (g.ahead && g.ahead->row < g.ahead->rows)
-          args.soon = look_ahead(*g.ahead, args.k / kAheadSteps * kLine);
+        if (g.prefetch && g.prefetch->row < g.prefetch->rows)
+          args.prefetch = next_lines(*g.prefetch, args.k / kPrefetchSteps * kLine);
         blocks[rows - 1](args);
         args.a += g.a_transposed ? rows : rows * g.lda;
         args.init += rows * args.ld_init;

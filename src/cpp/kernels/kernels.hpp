@@ -7,51 +7,20 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace mlpfast {
+#include "ops.hpp"
 
-// The order is that of ACTIVATIONS, LOSSES in spec.py; bindings.cpp exports the names for a test.
-enum class Activation : int {
-  identity,
-  step,
-  sigmoid,
-  tanh,
-  relu,
-  leaky_relu,
-  elu,
-  softplus,
-  silu,
-  gelu,
-  exp,
-  softmax,
-  count
-};
-enum class Loss : int {
-  mse,
-  squared_error,
-  mae,
-  huber,
-  quantile,
-  binary_crossentropy,
-  categorical_crossentropy,
-  poisson,
-  binary_log_loss,
-  log_loss,
-  poisson_deviance,
-  count
-};
-// `scaled_sum` is w = decay * w + rate * g, the others keep moments m and v.
-enum class Update : int { scaled_sum, momentum, adam, rmsprop, count };
+namespace mlpfast {
 
 enum class InputType : int { f32, f64, u8, count };
 
-// Rows that will be wanted soon: while a product computes a register block it asks for a few of
-// their cache lines, so that they are near when their time comes.
-struct Ahead {
+// Rows that are needed after a product: it prefetches a few of their cache lines with each register
+// block that it computes.
+struct Prefetch {
   const char* x;         // row 0
   ptrdiff_t stride;      // bytes from row to row
   const int64_t* order;  // numbers of the rows, or null for 0, 1, 2...
   ptrdiff_t rows, bytes;
-  ptrdiff_t row = 0, at = 0;  // what comes next
+  ptrdiff_t row = 0, at = 0;  // the next line
 };
 
 // c (m x n) = init + a (m x k) b (k x n), where init is c itself, a bias row, or 0. Every element
@@ -70,10 +39,10 @@ struct Gemm {
   ptrdiff_t ldb, b_block;
   T* c;
   ptrdiff_t ldc, c_block;
-  const T* bias;      // n readable elements, or null
-  bool accumulate;    // init is c; bias is not looked at
-  ptrdiff_t m, n, k;  // n is padded and at most `panel`; all begin at a whole tile
-  Ahead* ahead;       // or null
+  const T* bias;       // n readable elements, or null
+  bool accumulate;     // init is c; bias is not looked at
+  ptrdiff_t m, n, k;   // n is padded and at most `panel`; all begin at a whole tile
+  Prefetch* prefetch;  // or null
 };
 
 // Rows to be read in some order and of some type into the net's own.
@@ -88,18 +57,11 @@ struct Gather {
   T scale;  // factor on every element
 };
 
-// The least and the greatest gradient by an output of the losses with a parameter: minus delta and
-// delta of huber, minus q and 1 - q of quantile.
-template <class T>
-struct Slopes {
-  T low, high;
-};
-
-// Loss and delta of a few rows. For a pair of loss and output activation that is computed from the
-// logits, delta is the gradient by z; else by the output a. Neither is weighted.
+// Loss and delta of a few rows. If the loss is computed from the logits, delta is the gradient with
+// respect to z, otherwise with respect to the output a. Neither is weighted.
 template <class T>
 struct LossRows {
-  const T* z;          // rows x ld logits, if the loss wants them
+  const T* z;          // rows x ld logits, if the loss takes them
   const T* a;          // rows x ld outputs
   const T* target;     // rows x ld_target, padded
   const T* row_scale;  // factor on the delta of each row; null leaves the deltas out
@@ -109,29 +71,20 @@ struct LossRows {
   Slopes<T> slopes;
 };
 
-// What the loss phase leaves for each row. `correct` is 1 where the largest output is the largest
-// target, the first of equals, or with one output, where both are on one side of a half.
+// What the loss phase leaves for each row. `correct` is 1 if the largest output is at the largest
+// target, the first one among equals, or with one output, if both are on the same side of 1/2.
 struct RowTotals {
   double loss, correct, squared_error, absolute_error;
 };
 
-// One update of n neighbouring parameters. The scalars are folded by the core:
-//   g' = g + l2 w
-//   scaled_sum: w = decay w + rate g
-//   momentum:   m = beta_1 m + gain g';  w += rate m + rate_g g'
-//   adam:       w *= decay; m = beta_1 m + (1 - beta_1) g'; v = beta_2 v + (1 - beta_2) g'^2;
-//               w += rate m / (sqrt(v) + epsilon)
-//   rmsprop:    v = beta_2 v + (1 - beta_2) g'^2;
-//               m = beta_1 m + gain g' / (sqrt(v + inner) + epsilon); w += rate m
+// One update of n neighbouring parameters.
 template <class T>
-struct UpdateSpan {
+struct UpdateSpan : UpdateScalars<T> {
   T* w;
   T* m;
   T* v;
   const T* g;
   ptrdiff_t n;  // any number; the tail is done as the body is
-  T l2, decay, rate, rate_g, gain, beta_1, beta_2, one_minus_beta_1, one_minus_beta_2, epsilon;
-  T inner;
 };
 
 // Unit-major blocks: unit j of row i at [j * ld + i], so that rows lie in the lanes of vectors and
@@ -151,10 +104,10 @@ struct UnitProduct {
   ptrdiff_t units, rows, inputs;  // rows is padded
 };
 
-// out[i * ld_out + j] = the sum over rows of x[i] d[j]: the gradient of weights where outputs are
-// so few, that rows fill a vector better. A group of rows comes in several blocks, `first` to
-// `last`; in between a vector of sums for each weight waits in `partial`, inputs (rounded up) x
-// outputs x lanes elements, or where it is null, the sum itself in `out`.
+// out[i * ld_out + j] = the sum over rows of x[i] d[j]: the gradient with respect to the weights,
+// where outputs are so few that rows fill a vector better. A group of rows comes in several blocks,
+// `first` to `last`; in between a vector of sums for each weight is kept in `partial`, inputs
+// (rounded up) x outputs x lanes elements, or where that is null, the sum itself in `out`.
 template <class T>
 struct UnitGradient {
   const T* x;  // inputs x ld
@@ -202,7 +155,7 @@ struct TinyLayer {
 };
 
 // What decides, with the numbers of row and unit, which inputs of a layer are dropped: see
-// _dropout.py, whose low + batch, high and layer these are.
+// dropout.py, whose low + batch, high and layer these are.
 struct DropoutKey {
   uint32_t step[2];
   uint32_t layer;
@@ -265,20 +218,20 @@ struct Kernels {
   // padded, bias may be null.
   void (*gemv)(const T* x, const T* w, ptrdiff_t ldw, const T* bias, ptrdiff_t k, ptrdiff_t n,
                T* z);
-  // c as gemm would compute it, to the bit, where n, not padded, is at most `few`, m at least
-  // `lanes` and k at least 4. Neither transposes nor accumulates; c is row-major, and its padding
-  // becomes 0 each time: an activation applied to its own results would run away there.
-  int few;
-  void (*few_outputs)(const Gemm<T>&);
+  // c as gemm would compute it, to the bit, where n, not padded, is at most `max_skinny_n`, m at
+  // least `lanes` and k at least 4. Neither transposes nor accumulates; c is row-major, and its
+  // padding becomes 0 each time: an activation applied to its own results would run away there.
+  int max_skinny_n;
+  void (*skinny_gemm)(const Gemm<T>&);
   // a = f(z), rows x cols, both with leading dimension ld; a may be z.
   void (*activate[int(Activation::count)])(const T* z, T* a, ptrdiff_t rows, ptrdiff_t cols,
                                            ptrdiff_t ld);
-  // grad *= f'(z), from kept = f(z), or kept = z for silu and gelu; null for step. Both
-  // have leading dimension ld.
+  // grad *= f'(z), from kept = f(z), or kept = z if the activation keeps z; null if it has no
+  // gradient. Both have leading dimension ld.
   void (*derive[int(Activation::count)])(const T* kept, T* grad, ptrdiff_t rows, ptrdiff_t cols,
                                          ptrdiff_t ld);
-  void (*loss[int(Loss::count)])(const LossRows<T>&);
-  void (*poisson_from_logits)(const LossRows<T>&);
+  // By loss, and whether from the logits; null if the loss has no such form.
+  void (*loss[int(Loss::count)][2])(const LossRows<T>&);
   // All but the loss of each row's totals; errors are means over the outputs.
   void (*row_metrics)(const LossRows<T>&, RowTotals* totals);
   void (*update[int(Update::count)])(const UpdateSpan<T>&);
@@ -298,12 +251,11 @@ struct Kernels {
   void (*combine)(T* g, ptrdiff_t n, ptrdiff_t stride, ptrdiff_t count);
   void (*unit_product)(const UnitProduct<T>&);
   void (*unit_gradient)(const UnitGradient<T>&);
-  // d *= f'(z) by what was kept, as in `derive`; and sums[j] = or += the sum of unit j's d.
+  // d *= f'(z) from what was kept, as in `derive`; and sums[j] = or += the sum of unit j's d.
   void (*unit_derive[int(Activation::count)])(const T* kept, T* d, ptrdiff_t units, ptrdiff_t rows,
                                               ptrdiff_t ld, T* sums, bool accumulate);
   // The weighted sum of the rows' losses, and the deltas.
-  double (*unit_loss[int(Loss::count)])(const UnitLoss<T>&);
-  double (*unit_poisson_from_logits)(const UnitLoss<T>&);
+  double (*unit_loss[int(Loss::count)][2])(const UnitLoss<T>&);
   void (*unit_metrics)(const UnitLoss<T>&, Metrics&);
   void (*unit_softmax)(const T* z, T* a, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t ld);
   void (*unit_softmax_derive)(const T* a, T* grad, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t ld);

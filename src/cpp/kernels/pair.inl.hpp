@@ -1,6 +1,6 @@
 // Two vectors as one: the operations on them alternate in the program. A chain of dependent
 // operations leaves the units that multiply and add idle unless the CPU finds others behind it, and
-// it looks ahead over about a hundred waiting operations only: four elementary functions.
+// its window holds about a hundred waiting operations only: four elementary functions.
 
 template <class Half>
 struct Pair {
@@ -8,7 +8,7 @@ struct Pair {
   struct Mask {
     typename Half::Mask a, b;
   };
-  static constexpr bool waits = false;
+  static constexpr bool latency_bound = false;
   static constexpr int lanes = 2 * Half::lanes;
   static constexpr int table = Half::table;
 

@@ -80,10 +80,10 @@ inline V horner(const typename V::T (&c)[N], int first, int stride, V x) {
 }
 
 // The sum of c[i] x^i, longer ones in two or four interleaved parts: a chain of 25 operations of
-// four cycles is longer than what a CPU looks ahead.
+// four cycles is longer than the window of a CPU.
 template <class V, int N>
 inline V polynomial(const typename V::T (&c)[N], V x) {
-  if constexpr (V::waits) {
+  if constexpr (V::latency_bound) {
     V all[N];
     for (int i = 0; i < N; ++i) all[i] = V::set(c[i]);
     return polynomial_in_pairs<V, N>(all, x);
@@ -217,10 +217,10 @@ inline V exp(V x) {
   return scale_by_power(exp_of_reduced(sum, r), n);
 }
 
-// 1 / (1 + exp(-z)) with as few operations in a row as can be: 1 + 2^n (1 + q) in one step, and
-// what is out of range put right at the end instead of the beginning.
+// 1 / (1 + exp(-z)) with the shortest chain of dependent operations: 1 + 2^n (1 + q) in one step,
+// and what is out of range put right at the end instead of the beginning.
 template <class V>
-inline V logistic_soon(V z) {
+inline V logistic_low_latency(V z) {
   using T = typename V::T;
   using C = MathConstants<T>;
   const V shifter = V::set(C::shifter);
@@ -409,10 +409,10 @@ struct TanhTable {
 
 // tanh(y) = tanh(c + d) = ((1 - e) + (1 + e) t) / ((1 + e) + (1 - e) t) for t = tanh(d), where
 // e = exp(-2 c) is a power of 2^(1/8) and |d| <= log(2) / 32. Near 0 the error of e is many times
-// as large in 1 - e. Low parts of the table would mend it; they are not needed, as the distance of
-// the nodes c is chosen a unit in the last place above log(2) / 16, and the last places of the
-// entries so that each e is as near exp(-2 c) as can be near 0, and beyond 1 - e is exact too: the
-// entries of every other octave differ.
+// as large in 1 - e. Low parts of the table would correct that; they are not needed, as the
+// distance of the nodes c is chosen a unit in the last place above log(2) / 16, and the last places
+// of the entries so that each e is as near exp(-2 c) as can be near 0, and beyond 1 - e is exact
+// too: the entries of every other octave differ.
 struct TanhNodes {
   static constexpr double last = 19.1;  // and beyond it rounds to 1
   static constexpr int steps = 8;

@@ -22,6 +22,8 @@ from mlpfast.backends.base import (
     FastGradient,
     FastPredict,
     Gradient,
+    PlanChoice,
+    PlanRequest,
     Report,
     RunOptions,
     no_fast_gradient,
@@ -514,6 +516,11 @@ class NumpyBackend:
         """Return the pre-activations and the outputs of the last layer."""
         zs, activations = forward(spec, params, x)
         return zs[-1], activations[-1]
+
+    def plan_for(self, spec: NetSpec, request: PlanRequest) -> PlanChoice:
+        why = "the whole batch goes through layer after layer, in NumPy's products"
+        rows, last = request.rows, request.last_rows
+        return PlanChoice(self.name, why, 1, rows, last, rows, 1, self.name)
 
     def trainer(self, spec: NetSpec, params: Array, optimizer: Optimizer) -> NumpyTrainer:
         return NumpyTrainer(spec, params, optimizer)

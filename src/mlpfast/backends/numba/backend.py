@@ -16,10 +16,21 @@ import numpy as np
 
 from mlpfast.backends import dropout
 from mlpfast.backends import numpy as plain
-from mlpfast.backends.base import TOTALS, Array, Data, Epochs, FastPredict, Report, RunOptions
+from mlpfast.backends.base import (
+    TOTALS,
+    Array,
+    Data,
+    Epochs,
+    FastPredict,
+    PlanChoice,
+    PlanRequest,
+    Report,
+    RunOptions,
+)
 from mlpfast.backends.numba import passes, updates
 from mlpfast.backends.numba.kernels import KERNELS
 from mlpfast.backends.numba.memory import (
+    ROWS,
     Memory,
     memory_for,
     plan_of,
@@ -86,6 +97,11 @@ class NumbaTrainer(plain.NumpyTrainer):
         state = self.steps, rates, orders, halves, options.stop, history
         done, status, self.steps = _train(memory, seconds, *state)
         return Report(history[:done], _STATUS[status])
+
+
+def _compiles(spec: NetSpec, clips: bool) -> bool:
+    """Whether a trainer of the net is compiled, and not the NumPy backend's."""
+    return supports_training(spec) and not clips
 
 
 def _train(memory: Memory, seconds: float, steps: int, *arguments: Array) -> tuple[int, int, int]:
@@ -187,8 +203,16 @@ class NumbaBackend(plain.NumpyBackend):
         self.forward(spec_of_z, params, x, 1.0, z)
         return z, plain.FORWARD[spec.activations[-1]](z)
 
+    def plan_for(self, spec: NetSpec, request: PlanRequest) -> PlanChoice:
+        if not _compiles(spec, request.clips):
+            return replace(super().plan_for(spec, request), plan="numpy")
+        why = "blocks of rows go through the whole net, in code compiled for it"
+        rows, last = request.rows, request.last_rows
+        team = size_team(spec, request.n_rows, rows, 1)[0]
+        return PlanChoice(self.name, why, team, rows, last, min(ROWS, rows), 1, self.name)
+
     def trainer(self, spec: NetSpec, params: Array, optimizer: Optimizer) -> plain.NumpyTrainer:
-        compiled = supports_training(spec) and not optimizer.clips
+        compiled = _compiles(spec, optimizer.clips)
         return (NumbaTrainer if compiled else plain.NumpyTrainer)(spec, params, optimizer)
 
 

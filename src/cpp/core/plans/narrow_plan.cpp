@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "../isa/prefetch.hpp"
+#include "../../isa/prefetch.hpp"
 
 namespace mlpfast {
 namespace {
@@ -11,10 +11,10 @@ namespace {
 constexpr ptrdiff_t kGroupRows = 64;
 constexpr ptrdiff_t kMaxGroups = 16;
 // Memory of a block: a part of the second-level cache, of which every core has half a megabyte or
-// more. The first level is too small for rows enough to be worth the way through the net.
+// more. The first level is too small for enough rows to be worth a pass through the net.
 constexpr ptrdiff_t kBlockBytes = 262144;
 constexpr ptrdiff_t kLeastBlockRows = 128;
-// Sums of a layer's weight gradient that wait for the next block.
+// Memory for the sums of a layer's weight gradient that are kept for the next block.
 constexpr ptrdiff_t kPartialBytes = 32768;
 // Parameters that are combined, then updated, before the next.
 constexpr ptrdiff_t kUpdateSpan = 1024;
@@ -37,26 +37,40 @@ ptrdiff_t rows_of_a_block(const Network<T>& net) {
   return std::max({kBlockBytes / row_bytes, kLeastBlockRows, ptrdiff_t(net.kernels.panel)});
 }
 
+// The most rows of a group; each begins with a whole vector.
+ptrdiff_t rows_of_a_group(ptrdiff_t rows, ptrdiff_t groups, ptrdiff_t lanes) {
+  return round_up((rows + groups - 1) / groups, lanes) + (groups > 1 ? lanes : 0);
+}
+
 }  // namespace
 
 template <class T>
-NarrowPlan<T>::NarrowPlan(const Network<T>& net, ptrdiff_t rows, int threads, bool repeated)
-    : Plan<T>(net, rows, threads), row_step_(net.kernels.lanes) {
+void NarrowPlan<T>::partition(const Network<T>& net, int threads, PlanChoice& choice) {
+  const ptrdiff_t lanes = net.kernels.lanes;
+  choice.parts = groups_of(choice.rows);
+  choice.team = std::min(StepPlan<T>::team_for(net, choice.rows, threads), int(choice.parts));
+  choice.block_rows = std::min(rows_of_a_group(choice.rows, choice.parts, lanes),
+                               round_up(rows_of_a_block(net), lanes));
+  choice.repeated = choice.repeated && !net.drops_inputs();
+}
+
+template <class T>
+NarrowPlan<T>::NarrowPlan(const Network<T>& net, const PlanChoice& choice)
+    : StepPlan<T>(net, choice), row_step_(net.kernels.lanes), block_rows_(choice.block_rows) {
   const Layout& layout = net.layout;
   Arena& arena = this->arena_;
-  const ptrdiff_t groups = groups_of(rows), line = kCacheLine / ptrdiff_t(sizeof(T));
-  this->team_size_ = std::min(this->team_size_, int(groups));
-  const ptrdiff_t most = padded((rows + groups - 1) / groups) + (groups > 1 ? row_step_ : 0);
-  block_rows_ = std::min(most, padded(rows_of_a_block(net)));
+  const bool repeated = choice.repeated;
+  const ptrdiff_t groups = choice.parts, line = kCacheLine / ptrdiff_t(sizeof(T));
+  const ptrdiff_t most = rows_of_a_group(choice.rows, groups, row_step_);
   // An odd number of cache lines, so that units do not fall on the same sets of the cache.
   ld_ = (round_up(block_rows_, line) / line | 1) * line;
 
-  place_size_ = Rows::size(net.spec, ld_);
+  rows_size_ = Rows::size(net.spec, ld_);
   if (repeated) kept_blocks_ = (most + block_rows_ - 1) / block_rows_;
-  const ptrdiff_t places =
-      arena.reserve_array<T>(place_size_ * (repeated ? groups * kept_blocks_ : this->team_size_));
+  const ptrdiff_t rows_read =
+      arena.reserve_array<T>(rows_size_ * (repeated ? groups * kept_blocks_ : choice.team));
 
-  std::vector<std::vector<ptrdiff_t>> offsets(size_t(this->team_size_));
+  std::vector<std::vector<ptrdiff_t>> offsets(size_t(choice.team));
   std::vector<ptrdiff_t> partials;
   ptrdiff_t widest = 0;
   for (const Layer& layer : layout.layers) {
@@ -64,7 +78,7 @@ NarrowPlan<T>::NarrowPlan(const Network<T>& net, ptrdiff_t rows, int threads, bo
     const ptrdiff_t lanes = net.kernels.lanes;
     const ptrdiff_t partial = round_up(layer.n_in, lanes) * layer.n_out * lanes;
     const bool keeps = block_rows_ < most && partial * ptrdiff_t(sizeof(T)) <= kPartialBytes;
-    sums_rows_.push_back(sums_over_rows_are_shorter(layer, block_rows_, lanes, keeps));
+    sums_rows_.push_back(row_lanes_are_cheaper(layer, block_rows_, lanes, keeps));
     partials.push_back(sums_rows_.back() && keeps ? partial : 0);
   }
   for (auto& o : offsets) {
@@ -90,7 +104,7 @@ NarrowPlan<T>::NarrowPlan(const Network<T>& net, ptrdiff_t rows, int threads, bo
                               o[i + 3] < 0 ? nullptr : arena.at<T>(o[i + 3])});
     blocks_.push_back(std::move(block));
   }
-  places_ = arena.at<T>(places);
+  rows_read_ = arena.at<T>(rows_read);
   this->gradients_ = arena.at<T>(gradients);
   results_.resize(size_t(groups));
 }
@@ -171,9 +185,9 @@ void NarrowPlan<T>::combine_rest(ptrdiff_t groups, int team_size, Range range) c
 }
 
 template <class T>
-UnitRows<T> NarrowPlan<T>::place_of(ptrdiff_t group, ptrdiff_t b, const Team& team) const {
-  const ptrdiff_t place = kept_blocks_ ? group * kept_blocks_ + b : team.index;
-  return Rows::in(places_ + place_size_ * place, this->net_.spec, ld_);
+UnitMajorRows<T> NarrowPlan<T>::rows_of(ptrdiff_t group, ptrdiff_t b, const Team& team) const {
+  const ptrdiff_t index = kept_blocks_ ? group * kept_blocks_ + b : team.index;
+  return Rows::in(rows_read_ + rows_size_ * index, this->net_.spec, ld_);
 }
 
 template <class T>
@@ -190,7 +204,7 @@ void NarrowPlan<T>::run_group(const Team& team, const Step<T>& step, ptrdiff_t g
     const Range part = share(units.size(), b, count);
     const Range rows = {(units.begin + part.begin) * row_step_,
                         std::min((units.begin + part.end) * row_step_, n)};
-    const Rows in = place_of(group, b, team);
+    const Rows in = rows_of(group, b, team);
     // A batch that is kept was the last step's as well, which would have been the last one of the
     // run, had not all of it been finite.
     if (!(kept_blocks_ && step.announced)) {
@@ -198,8 +212,8 @@ void NarrowPlan<T>::run_group(const Team& team, const Step<T>& step, ptrdiff_t g
           block.reader.gather(this->net_, step.batch, rows, padded(rows.size()), in, ld_);
       if (result.bad_row < 0) result.bad_row = bad;
     }
-    block.dropping = step.dropping;
-    block.dropping.first_row = rows.begin;
+    block.dropout = step.dropout;
+    block.dropout.first_row = rows.begin;
     if (this->net_.drops_inputs())
       drop(0, in.x, in.x, this->net_.spec.sizes.front(), padded(rows.size()), block);
     forward(step.state.w, in, rows.size(), block);
@@ -215,7 +229,7 @@ void NarrowPlan<T>::run_group(const Team& team, const Step<T>& step, ptrdiff_t g
 template <class T>
 void NarrowPlan<T>::drop(size_t l, const T* from, T* to, ptrdiff_t units, ptrdiff_t rows,
                          const Block& block) const {
-  Dropout<T> d = this->net_.dropout_of_input(l, block.dropping);
+  Dropout<T> d = this->net_.dropout_of_input(l, block.dropout);
   d.from = from;
   d.to = to;
   d.rows = rows;
@@ -225,7 +239,7 @@ void NarrowPlan<T>::drop(size_t l, const T* from, T* to, ptrdiff_t units, ptrdif
 }
 
 template <class T>
-LayerPart<T> NarrowPlan<T>::whole(size_t l) const {
+UnitMajorLayer<T> NarrowPlan<T>::whole(size_t l) const {
   const Layer& layer = this->net_.layout.layers[l];
   return {this->net_, layer, {0, layer.n_in}, {0, layer.out_padded}, ld_};
 }
@@ -254,43 +268,44 @@ void NarrowPlan<T>::forward(const T* w, const Rows& in, ptrdiff_t rows, const Bl
 }
 
 template <class T>
-void NarrowPlan<T>::backward(const T* w, const Rows& in, Place place, T* gradient,
+void NarrowPlan<T>::backward(const T* w, const Rows& in, Span span, T* gradient,
                              const Block& block) const {
   for (size_t l = this->net_.depth(); l-- > 0;) {
-    derive(l, place, gradient, block);
-    if (l > 0) whole(l).backward(w, block.layers[l].d, block.layers[l - 1].d, place.rows);
-    layer_gradient(l, in, place, gradient, block);
+    derive(l, span, gradient, block);
+    if (l > 0) whole(l).backward(w, block.layers[l].d, block.layers[l - 1].d, span.rows);
+    layer_gradient(l, in, span, gradient, block);
   }
 }
 
-// From the gradient by the outputs of layer l to its deltas, and the gradient of its biases.
+// From the gradient with respect to the outputs of layer l to its deltas, and the gradient with
+// respect to its biases.
 template <class T>
-void NarrowPlan<T>::derive(size_t l, Place place, T* gradient, const Block& block) const {
+void NarrowPlan<T>::derive(size_t l, Span span, T* gradient, const Block& block) const {
   const Network<T>& net = this->net_;
   const Layer& layer = net.layout.layers[l];
   const auto& buffers = block.layers[l];
   const T* kept = layer.keeps_z ? buffers.z : buffers.a;
-  if (layer.drops) drop(l + 1, buffers.d, buffers.d, layer.n_out, place.rows, block);
+  if (layer.drops) drop(l + 1, buffers.d, buffers.d, layer.n_out, span.rows, block);
   Activation activation = layer.activation;
   if (l + 1 == net.depth() && net.layout.loss_from_logits) activation = Activation::identity;
   if (activation == Activation::softmax) {
-    net.kernels.unit_softmax_derive(kept, buffers.d, place.rows, layer.n_out, ld_);
+    net.kernels.unit_softmax_derive(kept, buffers.d, span.rows, layer.n_out, ld_);
     activation = Activation::identity;
   }
   if (activation == Activation::identity && !net.spec.bias) return;
-  net.kernels.unit_derive[int(activation)](kept, buffers.d, layer.n_out, place.rows, ld_,
-                                           gradient + layer.packed_b, !place.first);
+  net.kernels.unit_derive[int(activation)](kept, buffers.d, layer.n_out, span.rows, ld_,
+                                           gradient + layer.packed_b, !span.first);
 }
 
 template <class T>
-void NarrowPlan<T>::layer_gradient(size_t l, const Rows& in, Place place, T* gradient,
+void NarrowPlan<T>::layer_gradient(size_t l, const Rows& in, Span span, T* gradient,
                                    const Block& block) const {
   const auto& buffers = block.layers[l];
-  const LayerPart<T> layer = whole(l);
-  if (!sums_rows_[l]) layer.turn(buffers.d, block.by_row, place.rows);
+  const UnitMajorLayer<T> layer = whole(l);
+  if (!sums_rows_[l]) layer.transpose(buffers.d, block.by_row, span.rows);
   layer.gradient(l ? block.layers[l - 1].a : in.x, buffers.d,
-                 sums_rows_[l] ? nullptr : block.by_row, gradient, place.rows, place.first,
-                 place.last, buffers.partial);
+                 sums_rows_[l] ? nullptr : block.by_row, gradient, span.rows, span.first, span.last,
+                 buffers.partial);
 }
 
 template <class T>

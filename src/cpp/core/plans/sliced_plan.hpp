@@ -2,47 +2,47 @@
 // hidden units are shared out.
 //
 // The units are cut into slices, a number that does not depend on the threads. Who has a slice
-// computes its outputs for all rows and what they add to the logits of the output layer; after the
-// threads have met once, each adds these up, has the deltas of the output layer for itself, and
-// goes back through its slices and updates their weights, which nobody else reads. So no weight and
-// no gradient goes from one core to another: where these share no cache that is most of the time
-// of a small step.
+// computes its outputs for all rows and what they add to the logits of the output layer; after one
+// barrier, each thread adds these up, computes the deltas of the output layer for itself, goes back
+// through its slices, and updates their weights, which no other thread reads. So no weight and no
+// gradient goes from one core to another: where these share no cache that is most of the time of a
+// small step.
 //
 // As in the narrow plan, the rows lie in the lanes of vectors.
 #pragma once
 
 #include <vector>
 
-#include "layer_part.hpp"
-#include "plan.hpp"
-#include "unit_rows.hpp"
+#include "../passes/unit_major.hpp"
+#include "step_plan.hpp"
 
 namespace mlpfast {
 
 template <class T>
-class SlicedPlan final : public Plan<T> {
+class SlicedPlan final : public StepPlan<T> {
  public:
-  SlicedPlan(const Network<T>& net, ptrdiff_t rows, int threads, bool repeated);
-  // Whether the net has slices, and batches of so many rows are right for it.
-  static bool suits(const Network<T>& net, ptrdiff_t rows);
-  void step(const Team& team, const Step<T>& step) override;
+  SlicedPlan(const Network<T>& net, const PlanChoice& choice);
+  // Fills in how the plan cuts up its work.
+  static void partition(const Network<T>& net, int threads, PlanChoice& choice);
 
  private:
+  void step(const Team& team, const Step<T>& step) override;
+
   // Some hidden units, and their buffers.
   struct Slice {
-    LayerPart<T> in, out;  // their weights on both sides
-    T *z, *a, *d;          // (units, ld); z and a may be the same
-    T* part;               // what they add to the logits, (n_out, ld)
+    UnitMajorLayer<T> in, out;  // their weights on both sides
+    T *z, *a, *d;               // (units, ld); z and a may be the same
+    T* part;                    // what they add to the logits, (n_out, ld)
   };
   // What every thread has for itself.
   struct Member {
-    UnitRows<T> in;
+    UnitMajorRows<T> in;
     RowReader<T> reader;
     T *z, *a, *d;  // of the output layer, (n_out, ld); z and a may be the same
     T* sums;       // of its deltas
     T* by_row;     // deltas of a slice or of the output layer (rows, units)
   };
-  void ask_for(const State<T>& state, const Slice& slice) const;
+  void prefetch_slice(const State<T>& state, const Slice& slice) const;
   void forward(const T* w, const Slice& slice, ptrdiff_t rows, const Member& me) const;
   void add_up(const Member& me) const;
   Totals loss(const Step<T>& step, ptrdiff_t n, ptrdiff_t rows, bool leads, const Member& me) const;
@@ -53,7 +53,6 @@ class SlicedPlan final : public Plan<T> {
   const Layer& output() const { return this->net_.layout.layers[1]; }
 
   ptrdiff_t ld_;
-  bool repeated_;
   bool hidden_over_rows_, output_over_rows_;  // how the weight gradients are computed
   std::vector<Slice> slices_;
   std::vector<Member> members_;

@@ -1,4 +1,5 @@
-// Sums and moves: column sums, transposition, combining of partial gradients, conversion of input.
+// Operations on whole arrays: column sums, transposition, sums of partial gradients, and the
+// conversion of input.
 
 template <class V>
 void column_sums(const typename V::T* d, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t ld,

@@ -7,13 +7,13 @@
 namespace mlpfast {
 
 // Holds the flag while it lives. Throws std::runtime_error, with the message, if it is held.
-class Occupied {
+class ExclusiveUse {
  public:
-  Occupied(std::atomic_flag& flag, const char* message) : flag_(flag) {
+  ExclusiveUse(std::atomic_flag& flag, const char* message) : flag_(flag) {
     if (flag_.test_and_set(std::memory_order_acquire)) throw std::runtime_error(message);
   }
-  ~Occupied() { flag_.clear(std::memory_order_release); }
-  Occupied(const Occupied&) = delete;
+  ~ExclusiveUse() { flag_.clear(std::memory_order_release); }
+  ExclusiveUse(const ExclusiveUse&) = delete;
 
  private:
   std::atomic_flag& flag_;

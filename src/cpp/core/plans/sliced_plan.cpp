@@ -1,28 +1,17 @@
-// Slices of the hidden layer there and back, with one meeting in between.
+// Slices of the hidden layer forward and backward, with one barrier in between.
 #include "sliced_plan.hpp"
 
 #include <array>
 #include <cstdlib>
 
-#include "../isa/prefetch.hpp"
+#include "../../isa/prefetch.hpp"
 
 namespace mlpfast {
 namespace {
 
-// More rows are better shared out by rows; fewer bytes of a unit's rows are too few for a way
-// through the net.
-constexpr ptrdiff_t kMostRows = 256, kLeastBytes = 512;
-// For less the narrow plan is quicker made.
-constexpr double kLeastFlops = 1e5;
-// For so much work in a step two threads are worth it wherever they run. Then the rows can be
-// shared as well, and more evenly than fewer units.
-constexpr double kMuchWork = 2 * kStepFlopsWorthAThread;
-constexpr ptrdiff_t kEvenUnits = 96;
-// What the slices add to the logits goes from core to core: few outputs, that is.
-constexpr ptrdiff_t kMostOutputs = 32;
-// For less work in a step, in single precision, meeting once costs more than another thread brings,
+// For less work in a step, in single precision, one barrier costs more than another thread brings,
 // even a near one.
-constexpr double kFlopsWorthMeeting = 1e6;
+constexpr double kFlopsWorthABarrier = 1e6;
 
 // Where a range of units is cut in two: between panels if there are some.
 ptrdiff_t middle_of(const Layer& layer, Range units, ptrdiff_t tile) {
@@ -44,56 +33,51 @@ std::vector<Range> cut(const Layer& layer, ptrdiff_t tile) {
 }
 
 // Between the buffers of slices, and of threads, so that none has a line that the hardware may
-// fetch for another; and how far such fetching goes.
-constexpr ptrdiff_t kGap = 4096, kAsked = 2048;
+// prefetch for another; and how far such prefetching goes.
+constexpr ptrdiff_t kGap = 4096, kPrefetchedBytes = 2048;
 
 }  // namespace
 
 template <class T>
-bool SlicedPlan<T>::suits(const Network<T>& net, ptrdiff_t rows) {
-  if (net.depth() != 2 || rows > kMostRows || rows * ptrdiff_t(sizeof(T)) < kLeastBytes)
-    return false;
-  const Layer &hidden = net.layout.layers[0], &output = net.layout.layers[1];
-  const double flops = net.flops_training() * double(rows);
-  if (flops < kLeastFlops || (flops >= kMuchWork && hidden.n_out < kEvenUnits)) return false;
-  return !net.whole_rows(0) && !net.drops_inputs() && !hidden.drops &&
-         hidden.out_padded >= 2 * net.kernels.tile && output.n_out <= kMostOutputs;
+void SlicedPlan<T>::partition(const Network<T>& net, int threads, PlanChoice& choice) {
+  choice.block_rows = round_up(choice.rows, net.kernels.lanes);
+  choice.parts = ptrdiff_t(cut(net.layout.layers[0], net.kernels.tile).size());
+  const double flops = net.flops_training() * double(choice.rows);
+  const double worth = flops / kFlopsWorthABarrier * (double(sizeof(T)) / 4);
+  choice.team = 1;
+  while (choice.team * 2 <= std::min<double>({double(threads), worth, double(choice.parts)}))
+    choice.team *= 2;
+  choice.reach = flops < kStepFlopsWorthAnyTeam ? Reach::near_only : Reach::any;
 }
 
 template <class T>
-SlicedPlan<T>::SlicedPlan(const Network<T>& net, ptrdiff_t rows, int threads, bool repeated)
-    : Plan<T>(net, rows, threads), repeated_(repeated) {
+SlicedPlan<T>::SlicedPlan(const Network<T>& net, const PlanChoice& choice)
+    : StepPlan<T>(net, choice) {
   const std::vector<Range> cuts = cut(hidden(), net.kernels.tile);
-  const ptrdiff_t count = ptrdiff_t(cuts.size());
-  const double flops = net.flops_training() * double(rows);
-  const double worth = flops / kFlopsWorthMeeting * (double(sizeof(T)) / 4);
-  this->team_size_ = 1;
-  while (this->team_size_ * 2 <= std::min<double>({double(threads), worth, double(count)}))
-    this->team_size_ *= 2;
-  this->reach_ = flops < kMuchWork ? Reach::near_only : Reach::any;
+  const ptrdiff_t rows = choice.rows;
 
   // An odd number of cache lines, so that units do not fall on the same sets of the cache.
   const ptrdiff_t line = kCacheLine / ptrdiff_t(sizeof(T));
-  const ptrdiff_t most = round_up(rows, net.kernels.lanes);
+  const ptrdiff_t most = choice.block_rows;
   ld_ = (round_up(most, line) / line | 1) * line;
   const Layer &h = hidden(), &o = output();
-  hidden_over_rows_ = sums_over_rows_are_shorter(h, rows, net.kernels.lanes, false);
-  output_over_rows_ = sums_over_rows_are_shorter(o, rows, net.kernels.lanes, false);
+  hidden_over_rows_ = row_lanes_are_cheaper(h, rows, net.kernels.lanes, false);
+  output_over_rows_ = row_lanes_are_cheaper(o, rows, net.kernels.lanes, false);
 
   Arena& arena = this->arena_;
   const auto array = [&](ptrdiff_t n) { return arena.template reserve_array<T>(n); };
   const ptrdiff_t gradients = array(net.layout.packed_size);
   std::vector<std::array<ptrdiff_t, 4>> of_slices;
   for (const Range& units : cuts) {
-    if (this->team_size_ > 1) arena.reserve(kGap);
+    if (choice.team > 1) arena.reserve(kGap);
     const ptrdiff_t a = array(units.size() * ld_), d = array(units.size() * ld_);
     of_slices.push_back({h.keeps_z ? array(units.size() * ld_) : a, a, d, array(o.n_out * ld_)});
   }
   std::vector<std::array<ptrdiff_t, 8>> of_members;
-  for (int i = 0; i < this->team_size_; ++i) {
-    if (this->team_size_ > 1) arena.reserve(kGap);
+  for (int i = 0; i < choice.team; ++i) {
+    if (choice.team > 1) arena.reserve(kGap);
     const ptrdiff_t a = array(o.n_out * ld_);
-    of_members.push_back({array(UnitRows<T>::size(net.spec, ld_)),
+    of_members.push_back({array(UnitMajorRows<T>::size(net.spec, ld_)),
                           arena.template reserve_array<const T*>(most * 2),
                           array(most * net.layout.ld_input), o.keeps_z ? array(o.n_out * ld_) : a,
                           a, array(o.out_padded * ld_), array(o.out_padded),
@@ -104,13 +88,13 @@ SlicedPlan<T>::SlicedPlan(const Network<T>& net, ptrdiff_t rows, int threads, bo
   this->gradients_ = at(gradients);
   for (size_t s = 0; s < cuts.size(); ++s) {
     const auto& p = of_slices[s];
-    const LayerPart<T> in = {net, h, {0, h.n_in}, cuts[s], ld_};
+    const UnitMajorLayer<T> in = {net, h, {0, h.n_in}, cuts[s], ld_};
     const Range units = {cuts[s].begin, cuts[s].begin + in.count()};
     slices_.push_back(
         {in, {net, o, units, {0, o.out_padded}, ld_}, at(p[0]), at(p[1]), at(p[2]), at(p[3])});
   }
   for (const auto& p : of_members)
-    members_.push_back({UnitRows<T>::in(at(p[0]), net.spec, ld_),
+    members_.push_back({UnitMajorRows<T>::in(at(p[0]), net.spec, ld_),
                         {arena.template at<const T*>(p[1]), at(p[2]), most},
                         at(p[3]),
                         at(p[4]),
@@ -126,7 +110,7 @@ void SlicedPlan<T>::step(const Team& team, const Step<T>& step) {
   const bool leads = team.index == 0;
   const ptrdiff_t n = step.batch.rows, all = round_up(n, net.kernels.lanes);
   // A batch that is kept was the last step's as well, and all of it finite.
-  if (!(repeated_ && step.announced)) {
+  if (!(this->choice_.repeated && step.announced)) {
     const ptrdiff_t bad = me.reader.gather(net, step.batch, {0, n}, all, me.in, ld_);
     if (leads) this->bad_row_ = bad;
   }
@@ -135,12 +119,13 @@ void SlicedPlan<T>::step(const Team& team, const Step<T>& step) {
     forward(step.state.w, slices_[size_t(s)], all, me);
   team.sync();
   if (team.count > 1)
-    for (ptrdiff_t s = mine.begin; s < mine.end; ++s) ask_for(step.state, slices_[size_t(s)]);
+    for (ptrdiff_t s = mine.begin; s < mine.end; ++s)
+      prefetch_slice(step.state, slices_[size_t(s)]);
   add_up(me);
   const Totals totals = loss(step, n, all, leads, me);
   if (leads) this->totals_ = totals;
   // The output weights' gradients come first: `by_row` is then used for the slices' own deltas.
-  if (!output_over_rows_) slices_[0].out.turn(me.d, me.by_row, all);
+  if (!output_over_rows_) slices_[0].out.transpose(me.d, me.by_row, all);
   for (ptrdiff_t s = mine.begin; s < mine.end; ++s) {
     const Slice& slice = slices_[size_t(s)];
     slice.out.gradient(slice.a, me.d, output_over_rows_ ? nullptr : me.by_row, this->gradients_,
@@ -155,20 +140,21 @@ void SlicedPlan<T>::step(const Team& team, const Step<T>& step) {
     this->update(net, step, o.packed_b, this->gradients_ + o.packed_b, o.out_padded, 0);
 }
 
-// A core that streams through its slices makes the hardware fetch what lies behind them, the first
-// lines of another core's, which then wants them back: ahead of time.
+// A core that streams through its slices makes the hardware prefetch what lies behind them, the
+// first lines of another core's slices. That core fetches them back before it needs them.
 template <class T>
-void SlicedPlan<T>::ask_for(const State<T>& state, const Slice& slice) const {
-  const auto ask = [&](ptrdiff_t at, ptrdiff_t n) {
-    const ptrdiff_t bytes = std::min(n * ptrdiff_t(sizeof(T)), kAsked);
+void SlicedPlan<T>::prefetch_slice(const State<T>& state, const Slice& slice) const {
+  const auto prefetch_span = [&](ptrdiff_t at, ptrdiff_t n) {
+    const ptrdiff_t bytes = std::min(n * ptrdiff_t(sizeof(T)), kPrefetchedBytes);
     for (const T* array : {static_cast<const T*>(state.w), static_cast<const T*>(state.m),
                            static_cast<const T*>(state.v), static_cast<const T*>(this->gradients_)})
       if (array) prefetch<true>(array + at, bytes);
   };
-  for (const LayerPart<T>* part : {&slice.in, &slice.out})
-    part->for_each_piece(
-        [&](ptrdiff_t at, ptrdiff_t width, Range) { ask(at, part->inputs.size() * width); });
-  ask(hidden().packed_b + slice.in.units.begin, slice.in.units.size());
+  for (const UnitMajorLayer<T>* part : {&slice.in, &slice.out})
+    part->for_each_piece([&](ptrdiff_t at, ptrdiff_t width, Range) {
+      prefetch_span(at, part->inputs.size() * width);
+    });
+  prefetch_span(hidden().packed_b + slice.in.units.begin, slice.in.units.size());
 }
 
 // The outputs of a slice, and what they add to the logits.
@@ -235,7 +221,7 @@ void SlicedPlan<T>::backward(const T* w, const Slice& slice, ptrdiff_t rows,
     net.kernels.unit_derive[int(h.activation)](
         h.keeps_z ? slice.z : slice.a, slice.d, slice.in.count(), rows, ld_,
         this->gradients_ + h.packed_b + slice.in.units.begin, false);
-  if (!hidden_over_rows_) slice.in.turn(slice.d, me.by_row, rows);
+  if (!hidden_over_rows_) slice.in.transpose(slice.d, me.by_row, rows);
   slice.in.gradient(me.in.x, slice.d, hidden_over_rows_ ? nullptr : me.by_row, this->gradients_,
                     rows);
 }
@@ -247,7 +233,7 @@ void SlicedPlan<T>::update_slice(const Step<T>& step, const Slice& slice) const 
     this->update(net, step, at, this->gradients_ + at, n, l2);
   };
   for (const size_t l : {0, 1}) {
-    const LayerPart<T>& part = l == 0 ? slice.in : slice.out;
+    const UnitMajorLayer<T>& part = l == 0 ? slice.in : slice.out;
     part.for_each_piece([&](ptrdiff_t at, ptrdiff_t width, Range units) {
       if (units.size() == width)
         update(at, part.inputs.size() * width, step.l2_of(l));

@@ -12,19 +12,21 @@
 
 #include <vector>
 
-#include "layer_part.hpp"
-#include "plan.hpp"
-#include "unit_rows.hpp"
+#include "../passes/unit_major.hpp"
+#include "step_plan.hpp"
 
 namespace mlpfast {
 
 template <class T>
-class NarrowPlan final : public Plan<T> {
+class NarrowPlan final : public StepPlan<T> {
  public:
-  NarrowPlan(const Network<T>& net, ptrdiff_t rows, int threads, bool repeated);
-  void step(const Team& team, const Step<T>& step) override;
+  NarrowPlan(const Network<T>& net, const PlanChoice& choice);
+  // Fills in how the plan cuts up its work.
+  static void partition(const Network<T>& net, int threads, PlanChoice& choice);
 
  private:
+  void step(const Team& team, const Step<T>& step) override;
+
   // Buffers for a block of rows.
   struct Block {
     struct Buffers {
@@ -36,28 +38,28 @@ class NarrowPlan final : public Plan<T> {
     RowReader<T> reader;
     T* by_row;  // deltas of one layer (rows, n_out padded)
     std::vector<Buffers> layers;
-    Dropping dropping;
+    DropoutStep dropout;
   };
-  using Rows = UnitRows<T>;
+  using Rows = UnitMajorRows<T>;
   // What a group of rows leaves behind.
   struct GroupResult {
     Totals totals;
     ptrdiff_t bad_row;
   };
-  // Where a block lies in its group.
-  struct Place {
+  // A block's rows, and whether it is the first or the last of its group.
+  struct Span {
     ptrdiff_t rows;  // padded
     bool first, last;
   };
 
   void run_group(const Team& team, const Step<T>& step, ptrdiff_t group, ptrdiff_t groups, T scale);
-  // Where block `b` of a group is read to: its own place where it is kept for the next step.
-  Rows place_of(ptrdiff_t group, ptrdiff_t b, const Team& team) const;
+  // What block `b` of a group is read into: memory of its own where it is kept for the next step.
+  Rows rows_of(ptrdiff_t group, ptrdiff_t b, const Team& team) const;
   void forward(const T* w, const Rows& in, ptrdiff_t rows, const Block& block) const;
-  void backward(const T* w, const Rows& in, Place place, T* gradient, const Block& block) const;
-  void derive(size_t l, Place place, T* gradient, const Block& block) const;
-  void layer_gradient(size_t l, const Rows& in, Place place, T* gradient, const Block& block) const;
-  LayerPart<T> whole(size_t l) const;
+  void backward(const T* w, const Rows& in, Span span, T* gradient, const Block& block) const;
+  void derive(size_t l, Span span, T* gradient, const Block& block) const;
+  void layer_gradient(size_t l, const Rows& in, Span span, T* gradient, const Block& block) const;
+  UnitMajorLayer<T> whole(size_t l) const;
   // Drops inputs of layer l, `units` of them in each row.
   void drop(size_t l, const T* from, T* to, ptrdiff_t units, ptrdiff_t rows,
             const Block& block) const;
@@ -70,10 +72,11 @@ class NarrowPlan final : public Plan<T> {
   ptrdiff_t row_step_;    // rows come in multiples of this
   ptrdiff_t block_rows_;  // most rows of a block
   ptrdiff_t ld_;
-  // Blocks of a group that each have a place to be read to, or 0 where each thread has one.
+  // Blocks of a group that are each read into memory of their own, or 0 where each thread has one
+  // such memory.
   ptrdiff_t kept_blocks_ = 0;
-  T* places_;                    // of the rows that are read
-  ptrdiff_t place_size_;         // elements of one
+  T* rows_read_;                 // one Rows after the other
+  ptrdiff_t rows_size_;          // elements of one
   std::vector<bool> sums_rows_;  // per layer, how its weight gradient is computed
   std::vector<Block> blocks_;    // one a thread
   std::vector<GroupResult> results_;

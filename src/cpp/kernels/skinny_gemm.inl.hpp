@@ -1,13 +1,13 @@
-// A layer of few outputs on many rows: the rows lie in the lanes, as a vector of outputs would be
-// mostly padding. The rows are transposed in registers on the way. Every output is one chain of
-// fused multiply-adds over the inputs in ascending order, as in gemm: the two agree to the bit.
+// Products with few columns and many rows: the rows lie in the lanes, as a vector of columns would
+// be mostly padding. The rows are transposed in registers on the way. Every element is one chain of
+// fused multiply-adds over k in ascending order, as in gemm: the two agree to the bit.
 
-// Beyond so many outputs, turning the rows over costs more than the padding.
+// Beyond so many columns, the transposition costs more than the padding.
 template <class V>
-constexpr int most_few = V::lanes / 4;
+constexpr int max_skinny_n = V::lanes / 4;
 
 template <class V, int N>
-void few_outputs_of(const Gemm<typename V::T>& g) {
+void skinny_gemm_of(const Gemm<typename V::T>& g) {
   using T = typename V::T;
   constexpr ptrdiff_t tile = tile_of<V>;
   const bool tiled = g.a_block != tile;
@@ -43,12 +43,12 @@ void few_outputs_of(const Gemm<typename V::T>& g) {
 }
 
 template <class V>
-void few_outputs(const Gemm<typename V::T>& g) {
-  if constexpr (most_few<V> >= 4) {
-    if (g.n == 4) return few_outputs_of<V, 4>(g);
-    if (g.n == 3) return few_outputs_of<V, 3>(g);
+void skinny_gemm(const Gemm<typename V::T>& g) {
+  if constexpr (max_skinny_n<V> >= 4) {
+    if (g.n == 4) return skinny_gemm_of<V, 4>(g);
+    if (g.n == 3) return skinny_gemm_of<V, 3>(g);
   }
-  if constexpr (most_few<V> >= 2)
-    if (g.n == 2) return few_outputs_of<V, 2>(g);
-  few_outputs_of<V, 1>(g);
+  if constexpr (max_skinny_n<V> >= 2)
+    if (g.n == 2) return skinny_gemm_of<V, 2>(g);
+  skinny_gemm_of<V, 1>(g);
 }
