@@ -150,7 +150,8 @@ struct Gelu : Elementwise {
   }
 };
 // z tanh(softplus(z)). With e = exp(-|z|), the tanh is n / (n + rest) without cancellation, where n
-// is 1 + 2 e and rest is 2 e^2 for z >= 0, and n is e^2 + 2 e and rest is 2 below.
+// is 1 + 2 e and rest is 2 e^2 for z >= 0, and n is e^2 + 2 e and rest is 2 below. The value comes
+// from z times the logistic function, which has the right limits and tails.
 struct Mish : Elementwise {
   static constexpr bool keeps_z = true;
   template <class V>
@@ -164,7 +165,8 @@ struct Mish : Elementwise {
   static V value(V z) {
     V e, n, rest;
     parts(z, e, n, rest);
-    return z * (n / (n + rest));
+    const V one = V::set(1), factor = V::select(less(z, V::set(0)), e + V::set(2), n);
+    return times_logistic(z) * ((one + e) * factor / (n + rest));
   }
   template <class V>
   static V derivative(V z) {
