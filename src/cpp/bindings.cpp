@@ -1,4 +1,6 @@
 // The Python module: casts, and the release of the GIL; no arithmetic and no validation.
+#include <map>
+
 #include "core/gradient.hpp"
 #include "core/layer.hpp"
 #include "core/runner.hpp"
@@ -13,33 +15,47 @@ namespace py = pybind11;
 namespace mlpfast {
 namespace {
 
-const char* const kActivationNames[] = {"identity", "step",       "sigmoid", "tanh",
-                                        "relu",     "leaky_relu", "elu",     "softplus",
-                                        "silu",     "gelu",       "exp",     "softmax"};
-const char* const kLossNames[] = {"mse",
-                                  "squared_error",
-                                  "mae",
-                                  "huber",
-                                  "quantile",
-                                  "binary_crossentropy",
-                                  "categorical_crossentropy",
-                                  "poisson",
-                                  "binary_log_loss",
-                                  "log_loss",
-                                  "poisson_deviance"};
 const char* const kReductionNames[] = {"mean", "sum", "mean_over_rows"};
 const char* const kRuleNames[] = {"sgd", "adam", "adamw", "rmsprop"};
 
-template <class E, size_t N>
-E find_name(const char* const (&names)[N], const std::string& name) {
+const char* name_of(const char* name) { return name; }
+template <class Traits>
+const char* name_of(const Traits& traits) {
+  return traits.name;
+}
+
+// Where a name is in a list of names or traits, as an enumerator.
+template <class E, class Item, size_t N>
+E find_name(const Item (&list)[N], const std::string& name) {
   for (size_t i = 0; i < N; ++i)
-    if (name == names[i]) return E(i);
+    if (name == name_of(list[i])) return E(i);
   throw py::value_error("unknown name '" + name + "'");
 }
 
-template <size_t N>
-std::vector<std::string> name_list(const char* const (&names)[N]) {
-  return {names, names + N};
+py::dict as_dict(const ActivationTraits& a) {
+  using namespace py::literals;
+  return py::dict("name"_a = a.name, "keeps_z"_a = a.keeps_z, "has_gradient"_a = a.has_gradient,
+                  "derives_by_sign"_a = a.derives_by_sign, "whole_rows"_a = a.whole_rows);
+}
+py::dict as_dict(const LossTraits& l) {
+  using namespace py::literals;
+  const bool pairs = l.logits_output != Activation::count;
+  return py::dict("name"_a = l.name, "mean"_a = l.mean, "whole_rows"_a = l.whole_rows,
+                  "logits_output"_a = pairs ? traits(l.logits_output).name : nullptr,
+                  "needs_output"_a = l.needs_output, "low"_a = l.low, "high"_a = l.high,
+                  "parameter"_a = l.parameter);
+}
+py::dict as_dict(const UpdateTraits& u) {
+  using namespace py::literals;
+  return py::dict("name"_a = u.name, "has_m"_a = u.has_m, "has_v"_a = u.has_v,
+                  "decays"_a = u.decays);
+}
+
+template <class Traits, size_t N>
+std::vector<py::dict> as_dicts(const Traits (&list)[N]) {
+  std::vector<py::dict> dicts;
+  for (const Traits& traits : list) dicts.push_back(as_dict(traits));
+  return dicts;
 }
 
 template <class T>
@@ -62,8 +78,8 @@ std::shared_ptr<Network<T>> make_network(std::vector<ptrdiff_t> sizes,
   NetSpec spec;
   spec.sizes = std::move(sizes);
   for (const std::string& name : activations)
-    spec.activations.push_back(find_name<Activation>(kActivationNames, name));
-  spec.loss = find_name<Loss>(kLossNames, loss);
+    spec.activations.push_back(find_name<Activation>(kActivations, name));
+  spec.loss = find_name<Loss>(kLosses, loss);
   spec.loss_parameter = loss_parameter;
   spec.reduction = find_name<Reduction>(kReductionNames, reduction);
   spec.bias = bias;
@@ -269,7 +285,7 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
            In<T>& out, const std::string& isa, int threads) {
           layer_forward(kernels_of<T>(choose_kernels(isa)),
                         {x.data(), w.data(), b ? b->data() : nullptr, x.shape(0), x.shape(1),
-                         w.shape(1), find_name<Activation>(kActivationNames, activation)},
+                         w.shape(1), find_name<Activation>(kActivations, activation)},
                         out.mutable_data(), threads);
         },
         "x"_a.noconvert(), "w"_a.noconvert(), "b"_a.noconvert(), "activation"_a,
@@ -280,7 +296,7 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
            const std::string& isa, int threads) {
           layer_backward(kernels_of<T>(choose_kernels(isa)),
                          {x.data(), w.data(), nullptr, x.shape(0), x.shape(1), w.shape(1),
-                          find_name<Activation>(kActivationNames, activation)},
+                          find_name<Activation>(kActivations, activation)},
                          kept.data(), grad_a.data(), dx ? dx->mutable_data() : nullptr,
                          dw.mutable_data(), db.mutable_data(), threads);
         },
@@ -301,8 +317,11 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     return names;
   });
   m.def("choose_isa", [](const std::string& name) { return choose_kernels(name).name; });
-  m.def("activation_names", [] { return name_list(kActivationNames); });
-  m.def("loss_names", [] { return name_list(kLossNames); });
+  m.def("operations", [] {
+    return std::map<std::string, std::vector<py::dict>>{{"activations", as_dicts(kActivations)},
+                                                        {"losses", as_dicts(kLosses)},
+                                                        {"updates", as_dicts(kUpdates)}};
+  });
   m.def("assume_near_cores", &assume_near_cores, py::arg("answer"));
   bind_dtype<float>(m, "32");
   bind_dtype<double>(m, "64");

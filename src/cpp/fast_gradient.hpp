@@ -2,6 +2,7 @@
 // the checks on its arguments would.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 
@@ -19,9 +20,9 @@ class FastGradient {
  public:
   FastGradient(std::shared_ptr<const Network<T>> net, pybind11::array params)
       : net_(std::move(net)), params_(std::move(params)) {
-    const Loss loss = net_->spec.loss;
-    if (loss >= Loss::binary_crossentropy) least_ = T(0);
-    if (loss == Loss::binary_crossentropy || loss == Loss::binary_log_loss) most_ = T(1);
+    const LossTraits& loss = traits(net_->spec.loss);
+    least_ = std::max(least_, T(loss.low));
+    most_ = std::min(most_, T(loss.high));
   }
 
   // Whether there are rows few enough.

@@ -15,7 +15,6 @@ __all__: list[str] = [
     "Network64",
     "Trainer32",
     "Trainer64",
-    "activation_names",
     "assume_near_cores",
     "choose_isa",
     "isas",
@@ -23,7 +22,7 @@ __all__: list[str] = [
     "layer_backward64",
     "layer_forward32",
     "layer_forward64",
-    "loss_names",
+    "operations",
 ]
 
 class Network32:
@@ -174,7 +173,6 @@ class Trainer64:
     @property
     def steps(self) -> int: ...
 
-def activation_names() -> list[str]: ...
 def assume_near_cores(answer: bool | None) -> None: ...
 def choose_isa(arg0: str) -> str: ...
 def isas() -> list[str]: ...
@@ -220,4 +218,4 @@ def layer_forward64(
     isa: str,
     threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> None: ...
-def loss_names() -> list[str]: ...
+def operations() -> dict[str, list[dict]]: ...

@@ -25,7 +25,10 @@ MOVED: dict[str, tuple[str, ...]] = {
     "mlpfast.printing": ("mlpfast.inspection.printing",),
     "mlpfast.progress": ("mlpfast.training.progress",),
     "mlpfast.schedules": ("mlpfast.spec.schedules",),
-    "mlpfast.tables": ("mlpfast.datasets.tables", "mlpfast.files.npz"),
+    "mlpfast.tables": (
+        *("mlpfast.datasets.tables", "mlpfast.datasets.csv_files"),
+        *("mlpfast.datasets.npz_files", "mlpfast.files.npz"),
+    ),
     "mlpfast.threads": ("mlpfast.backends.threads",),
     "mlpfast.validation": ("mlpfast.arrays", "mlpfast.model"),
 }

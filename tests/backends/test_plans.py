@@ -10,9 +10,6 @@ from mlpfast import backends
 from mlpfast.backends.base import Data
 from runs import run
 
-COMPILED = [name for name in backends.available() if "cpp" in name]
-compiled = pytest.mark.parametrize("backend", COMPILED)
-
 # sizes, rows of a batch, the plan for every instruction set and dtype.
 TABLE = [
     ([2, 5, 1], 4, "tiny"),
@@ -42,20 +39,18 @@ def make(sizes, backend, dtype="float32", **kwargs):
     return mlpfast.MLP(sizes, "tanh", "identity", "mse", dtype=dtype, backend=backend, **kwargs)
 
 
-@compiled
 @pytest.mark.parametrize(("sizes", "rows", "plan"), TABLE)
-def test_table(sizes, rows, plan, backend, dtype):
-    choice = mlpfast.explain_plan(make(sizes, backend, dtype), rows)
+def test_table(sizes, rows, plan, compiled, dtype):
+    choice = mlpfast.explain_plan(make(sizes, compiled, dtype), rows)
     assert choice.plan in ("tiny", "narrow", "sliced", "wide")
     if plan:
         assert choice.plan == plan
     assert choice.why
     assert choice.backend == "cpp"
-    assert choice.isa == backends.load(backend).describe()["isa"]
+    assert choice.isa == backends.load(compiled).describe()["isa"]
     assert 1 <= choice.team <= mlpfast.get_num_threads()
 
 
-@compiled
 @pytest.mark.parametrize(
     "sizes",
     [
@@ -64,9 +59,9 @@ def test_table(sizes, rows, plan, backend, dtype):
         *([20, 100, 2], [64, 100, 10], [16, 48, 10], [784, 512, 10]),
     ],
 )
-def test_no_remainder_of_rows_changes_the_plan(sizes, backend, dtype):
+def test_no_remainder_of_rows_changes_the_plan(sizes, compiled, dtype):
     """As the rows grow, each limit is passed once."""
-    net = make(sizes, backend, dtype)
+    net = make(sizes, compiled, dtype)
     plans = [mlpfast.explain_plan(net, rows).plan for rows in range(1, 1100)]
     order = iter(["tiny", "wide", "narrow", "sliced", "narrow"])
     assert all(plan in order for plan, _ in groupby(plans)), [
@@ -75,12 +70,11 @@ def test_no_remainder_of_rows_changes_the_plan(sizes, backend, dtype):
     assert len(set(plans[400:])) == 1
 
 
-@compiled
 @pytest.mark.parametrize(("sizes", "rows", "plan"), TABLE)
 def test_neither_threads_nor_the_last_batch_change_it(
-    sizes, rows, plan, backend, dtype, restore_threads
+    sizes, rows, plan, compiled, dtype, restore_threads
 ):
-    net = make(sizes, backend, dtype)
+    net = make(sizes, compiled, dtype)
     plans = set()
     for count in (1, 2, 8):
         mlpfast.set_num_threads(count)
@@ -89,7 +83,6 @@ def test_neither_threads_nor_the_last_batch_change_it(
     assert len(plans) == 1
 
 
-@compiled
 @pytest.mark.parametrize(
     ("kwargs", "optimizer", "rows", "plan"),
     [
@@ -99,16 +92,15 @@ def test_neither_threads_nor_the_last_batch_change_it(
         ({"dropout": 0.5}, mlpfast.SGD(0.1), 200, "narrow"),
     ],
 )
-def test_what_else_decides(kwargs, optimizer, rows, plan, backend):
-    net = make([3, 16, 5], backend, "float64", **kwargs)
+def test_what_else_decides(kwargs, optimizer, rows, plan, compiled):
+    net = make([3, 16, 5], compiled, "float64", **kwargs)
     assert mlpfast.explain_plan(net, rows, optimizer=optimizer).plan == plan
 
 
-@compiled
 @pytest.mark.parametrize("clips", [False, True])
 @pytest.mark.parametrize(("sizes", "rows", "_"), TABLE)
-def test_training_takes_the_plan(sizes, rows, _, clips, backend):
-    net = make(sizes, backend)
+def test_training_takes_the_plan(sizes, rows, _, clips, compiled):
+    net = make(sizes, compiled)
     optimizer = mlpfast.Adam(0.001, clip_norm=1.0 if clips else None)
     rng = np.random.default_rng(0)
     for n, orders in ((rows, None), (rows + 3, rng.permutation(rows + 3)[None])):

@@ -62,11 +62,10 @@ def same(got, want):
         np.testing.assert_array_equal(grad, other_grad)
 
 
-@pytest.mark.parametrize("backend", [name for name in backends.available() if "cpp" in name])
 @pytest.mark.parametrize("case", CASES)
-def test_the_cases_run_the_plans_that_they_name(case, backend, dtype):
+def test_the_cases_run_the_plans_that_they_name(case, compiled, dtype):
     (sizes, hidden, output, loss), _, _, _ = problem(case, False, dtype)
-    net = mlpfast.MLP(sizes, hidden, output, loss, dtype=dtype, random_state=1, backend=backend)
+    net = mlpfast.MLP(sizes, hidden, output, loss, dtype=dtype, random_state=1, backend=compiled)
     assert mlpfast.explain_plan(net, CASES[case][3]).plan == case.split(",")[0]
 
 
@@ -139,11 +138,10 @@ def test_keeps_its_arrays_alive(backend):
     assert len(fillers) == 16
 
 
-@pytest.mark.parametrize("backend", [name for name in backends.available() if "cpp" in name])
-def test_a_second_thread_is_kept_out(backend):
+def test_a_second_thread_is_kept_out(compiled):
     """Each call gives the right gradient or a RuntimeError, and the next one is let in again."""
     arguments, x, y, _ = problem("narrow, in blocks", False, "float64")
-    net = mlpfast.MLP(*arguments, dtype="float64", random_state=1, backend=backend)
+    net = mlpfast.MLP(*arguments, dtype="float64", random_state=1, backend=compiled)
     data = check_data(net.spec, x, y, None, 1.0)
     want, prepared = calls(net, data, None, 1), gradient_of(net, data)
     outcomes, unexpected, enough = set(), [], threading.Event()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mlpfast import datasets
-from mlpfast.datasets import images, tables
+from mlpfast.datasets import csv_files, images, tables
 
 
 def test_digits():
@@ -240,7 +240,7 @@ def test_csv_without_names(tmp_path):
     table = datasets.load_csv(csv_file(tmp_path, "1,2,a\n3,4,b\n"))
     assert table.X.tolist() == [[1, 2], [3, 4]]
     assert table.feature_names == table.target_names == ()
-    assert tables.csv_columns(tmp_path / "t.csv") == ([], 3)
+    assert csv_files.csv_columns(tmp_path / "t.csv") == ([], 3)
 
 
 def test_csv_without_target(tmp_path):

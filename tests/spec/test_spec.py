@@ -91,14 +91,6 @@ def test_bad_parameter_of_a_loss(kind, value, error, words):
             NetSpec((2, 1), ("identity",), kind.__name__.lower(), loss_parameter=value)
 
 
-@pytest.mark.skipif("cpp" not in mlpfast.backends.available(), reason="needs the extension")
-def test_the_extension_has_the_same_names_in_the_same_order():
-    from mlpfast import _core
-
-    assert tuple(_core.loss_names()) == spec_module.LOSSES
-    assert tuple(_core.activation_names()) == spec_module.ACTIVATIONS
-
-
 def test_parameter_of_a_loss():
     assert NetSpec.create([2, 1], loss=mlpfast.Huber(2)).loss_parameter == 2.0
     assert NetSpec.create([2, 1], loss="quantile").loss_parameter == 0.5

@@ -27,12 +27,7 @@ ptrdiff_t leading_dimension(ptrdiff_t n, ptrdiff_t element_bytes) {
 
 Layout::Layout(const NetSpec& spec, ptrdiff_t lanes, ptrdiff_t tile, ptrdiff_t panel,
                ptrdiff_t element_bytes) {
-  const Activation last = spec.activations.back();
-  loss_from_logits = (spec.loss == Loss::binary_crossentropy && last == Activation::sigmoid) ||
-                     (spec.loss == Loss::categorical_crossentropy && last == Activation::softmax) ||
-                     (spec.loss == Loss::poisson && last == Activation::exp) ||
-                     spec.loss == Loss::binary_log_loss || spec.loss == Loss::log_loss ||
-                     spec.loss == Loss::poisson_deviance;
+  loss_from_logits = from_logits(spec.loss, spec.activations.back());
   ld_input = leading_dimension(spec.sizes[0], element_bytes);
   for (size_t l = 0; l + 1 < spec.sizes.size(); ++l) {
     Layer layer;
@@ -52,14 +47,11 @@ Layout::Layout(const NetSpec& spec, ptrdiff_t lanes, ptrdiff_t tile, ptrdiff_t p
     layer.panels = cut(layer.out_padded, tile, panel);
     layer.strips = cut(layer.in_padded, tile, panel);
     layer.activation = spec.activations[l];
-    layer.keeps_z = layer.activation == Activation::silu || layer.activation == Activation::gelu ||
-                    (l + 2 == spec.sizes.size() && loss_from_logits);
+    const ActivationTraits& activation = traits(layer.activation);
+    layer.keeps_z = activation.keeps_z || (l + 2 == spec.sizes.size() && loss_from_logits);
     layer.drops = l + 2 < spec.sizes.size() && spec.dropout_of_input(l + 1) > 0;
-    // Of these the sign of an output is enough, and of what is dropped there is no gradient.
-    const bool by_sign = layer.activation == Activation::identity ||
-                         layer.activation == Activation::relu ||
-                         layer.activation == Activation::leaky_relu;
-    layer.keeps_undropped = layer.drops && !layer.keeps_z && !by_sign;
+    // Dropout keeps the sign of an output or sets it to 0, and then there is no gradient.
+    layer.keeps_undropped = layer.drops && !layer.keeps_z && !activation.derives_by_sign;
     layer.keeps_z = layer.keeps_z || layer.keeps_undropped;
     layers.push_back(layer);
   }

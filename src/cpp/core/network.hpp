@@ -33,7 +33,7 @@ class Network {
   ptrdiff_t rows_in_cache(ptrdiff_t units) const;
 
   // Whether the activation of layer l needs whole rows: a softmax does.
-  bool whole_rows(size_t l) const { return layout.layers[l].activation == Activation::softmax; }
+  bool whole_rows(size_t l) const { return traits(layout.layers[l].activation).whole_rows; }
 
   bool drops_inputs() const { return spec.dropout_of_input(0) > 0; }
   // What drops inputs of layer l in a step; the arrays are left to be filled in.

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "../kernels/kernels.hpp"
+#include "../kernels/traits.hpp"
 
 namespace mlpfast {
 
@@ -27,8 +28,8 @@ struct NetSpec {
 
   template <class T>
   Slopes<T> slopes() const {
-    if (loss == Loss::quantile) return {T(-loss_parameter), T(1 - loss_parameter)};
-    return {T(-loss_parameter), T(loss_parameter)};
+    const Slopes<double> exact = traits(loss).slopes(loss_parameter);
+    return {T(exact.low), T(exact.high)};
   }
 };
 

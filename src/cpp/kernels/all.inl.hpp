@@ -32,6 +32,56 @@ using V = typename VecOf<T>::type;
 template <class T>
 using SmallV = typename SmallVecOf<T>::type;
 
+// What a table holds for an operation; null if it has no such kernel.
+template <class V, class F>
+constexpr auto activate_kernel() {
+  if constexpr (F::whole_rows)
+    return softmax<V>;
+  else
+    return activate<V, F>;
+}
+template <class V, class F>
+constexpr auto derive_kernel() {
+  if constexpr (F::whole_rows)
+    return softmax_derive<V>;
+  else if constexpr (F::has_gradient)
+    return derive<V, F>;
+  else
+    return nullptr;
+}
+template <class V, class F>
+constexpr auto unit_derive_kernel() {
+  if constexpr (F::has_gradient && !F::whole_rows)
+    return unit_derive<V, F>;
+  else
+    return nullptr;
+}
+template <class V, class L, bool logits>
+constexpr auto loss_kernel() {
+  if constexpr (!has_form<L>(logits))
+    return nullptr;
+  else if constexpr (L::whole_rows)
+    return categorical_crossentropy<V, L>;
+  else
+    return elementwise_loss<V, L, logits>;
+}
+template <class V, class L, bool logits>
+constexpr auto unit_loss_kernel() {
+  if constexpr (!has_form<L>(logits))
+    return nullptr;
+  else if constexpr (L::whole_rows)
+    return unit_categorical_crossentropy<V, L>;
+  else
+    return unit_loss<V, L, logits>;
+}
+#define MLPFAST_ACTIVATE(name, F) activate_kernel<V<T>, F>(),
+#define MLPFAST_DERIVE(name, F) derive_kernel<V<T>, F>(),
+#define MLPFAST_UNIT_DERIVE(name, F) unit_derive_kernel<V<T>, F>(),
+#define MLPFAST_LOSS(name, L) {loss_kernel<V<T>, L, false>(), loss_kernel<V<T>, L, true>()},
+#define MLPFAST_UNIT_LOSS(name, L) \
+  {unit_loss_kernel<V<T>, L, false>(), unit_loss_kernel<V<T>, L, true>()},
+#define MLPFAST_UPDATE(name, U) update<V<T>, U>,
+
 template <class T>
 const Kernels<T> table = {
     V<T>::lanes,
@@ -41,20 +91,11 @@ const Kernels<T> table = {
     gemv<V<T>>,
     max_skinny_n<V<T>>,
     skinny_gemm<V<T>>,
-    {activate<V<T>, Identity>, activate<V<T>, Step>, activate<V<T>, Sigmoid>, activate<V<T>, Tanh>,
-     activate<V<T>, Relu>, activate<V<T>, LeakyRelu>, activate<V<T>, Elu>, activate<V<T>, Softplus>,
-     activate<V<T>, Silu>, activate<V<T>, Gelu>, activate<V<T>, Exp>, softmax<V<T>>},
-    {derive<V<T>, Identity>, nullptr, derive<V<T>, Sigmoid>, derive<V<T>, Tanh>, derive<V<T>, Relu>,
-     derive<V<T>, LeakyRelu>, derive<V<T>, Elu>, derive<V<T>, Softplus>, derive<V<T>, Silu>,
-     derive<V<T>, Gelu>, derive<V<T>, Exp>, softmax_derive<V<T>>},
-    {elementwise_loss<V<T>, Mse>, elementwise_loss<V<T>, SquaredError>, elementwise_loss<V<T>, Mae>,
-     elementwise_loss<V<T>, Huber>, elementwise_loss<V<T>, Quantile>,
-     elementwise_loss<V<T>, BinaryCrossentropy>, categorical_crossentropy<V<T>>,
-     elementwise_loss<V<T>, Poisson>, elementwise_loss<V<T>, BinaryLogLoss>,
-     categorical_crossentropy<V<T>, true>, elementwise_loss<V<T>, PoissonDeviance>},
-    elementwise_loss<V<T>, PoissonFromLogits>,
+    {MLPFAST_ACTIVATIONS(MLPFAST_ACTIVATE)},
+    {MLPFAST_ACTIVATIONS(MLPFAST_DERIVE)},
+    {MLPFAST_LOSSES(MLPFAST_LOSS)},
     row_metrics<V<T>>,
-    {update<V<T>, ScaledSum>, update<V<T>, Momentum>, update<V<T>, Adam>, update<V<T>, Rmsprop>},
+    {MLPFAST_UPDATES(MLPFAST_UPDATE)},
     square_sum<V<T>>,
     clip<V<T>>,
     column_sums<V<T>>,
@@ -62,15 +103,8 @@ const Kernels<T> table = {
     combine<V<T>>,
     unit_product<V<T>>,
     unit_gradient<V<T>>,
-    {unit_derive<V<T>, Identity>, nullptr, unit_derive<V<T>, Sigmoid>, unit_derive<V<T>, Tanh>,
-     unit_derive<V<T>, Relu>, unit_derive<V<T>, LeakyRelu>, unit_derive<V<T>, Elu>,
-     unit_derive<V<T>, Softplus>, unit_derive<V<T>, Silu>, unit_derive<V<T>, Gelu>,
-     unit_derive<V<T>, Exp>, nullptr},
-    {unit_loss<V<T>, Mse>, unit_loss<V<T>, SquaredError>, unit_loss<V<T>, Mae>,
-     unit_loss<V<T>, Huber>, unit_loss<V<T>, Quantile>, unit_loss<V<T>, BinaryCrossentropy>,
-     unit_categorical_crossentropy<V<T>>, unit_loss<V<T>, Poisson>, unit_loss<V<T>, BinaryLogLoss>,
-     unit_categorical_crossentropy<V<T>, true>, unit_loss<V<T>, PoissonDeviance>},
-    unit_loss<V<T>, PoissonFromLogits>,
+    {MLPFAST_ACTIVATIONS(MLPFAST_UNIT_DERIVE)},
+    {MLPFAST_LOSSES(MLPFAST_UNIT_LOSS)},
     unit_metrics<V<T>>,
     unit_softmax<V<T>>,
     unit_softmax_derive<V<T>>,
@@ -81,3 +115,10 @@ const Kernels<T> table = {
     SmallV<T>::lanes,
     tiny<SmallV<T>>,
 };
+
+#undef MLPFAST_ACTIVATE
+#undef MLPFAST_DERIVE
+#undef MLPFAST_UNIT_DERIVE
+#undef MLPFAST_LOSS
+#undef MLPFAST_UNIT_LOSS
+#undef MLPFAST_UPDATE

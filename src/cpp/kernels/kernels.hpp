@@ -7,40 +7,9 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace mlpfast {
+#include "ops.hpp"
 
-// The order is that of ACTIVATIONS, LOSSES in spec.py; bindings.cpp exports the names for a test.
-enum class Activation : int {
-  identity,
-  step,
-  sigmoid,
-  tanh,
-  relu,
-  leaky_relu,
-  elu,
-  softplus,
-  silu,
-  gelu,
-  exp,
-  softmax,
-  count
-};
-enum class Loss : int {
-  mse,
-  squared_error,
-  mae,
-  huber,
-  quantile,
-  binary_crossentropy,
-  categorical_crossentropy,
-  poisson,
-  binary_log_loss,
-  log_loss,
-  poisson_deviance,
-  count
-};
-// `scaled_sum` is w = decay * w + rate * g, the others keep moments m and v.
-enum class Update : int { scaled_sum, momentum, adam, rmsprop, count };
+namespace mlpfast {
 
 enum class InputType : int { f32, f64, u8, count };
 
@@ -88,16 +57,8 @@ struct Gather {
   T scale;  // factor on every element
 };
 
-// The least and the greatest gradient with respect to an output, for the losses with a parameter:
-// minus delta and delta of huber, minus q and 1 - q of quantile.
-template <class T>
-struct Slopes {
-  T low, high;
-};
-
-// Loss and delta of a few rows. For a pair of loss and output activation that is computed from the
-// logits, delta is the gradient with respect to z; else with respect to the output a. Neither is
-// weighted.
+// Loss and delta of a few rows. If the loss is computed from the logits, delta is the gradient with
+// respect to z, otherwise with respect to the output a. Neither is weighted.
 template <class T>
 struct LossRows {
   const T* z;          // rows x ld logits, if the loss takes them
@@ -110,29 +71,20 @@ struct LossRows {
   Slopes<T> slopes;
 };
 
-// What the loss phase leaves for each row. `correct` is 1 where the largest output is the largest
-// target, the first of equals, or with one output, where both are on one side of a half.
+// What the loss phase leaves for each row. `correct` is 1 if the largest output is at the largest
+// target, the first one among equals, or with one output, if both are on the same side of 1/2.
 struct RowTotals {
   double loss, correct, squared_error, absolute_error;
 };
 
-// One update of n neighbouring parameters. The scalars are folded by the core:
-//   g' = g + l2 w
-//   scaled_sum: w = decay w + rate g
-//   momentum:   m = beta_1 m + gain g';  w += rate m + rate_g g'
-//   adam:       w *= decay; m = beta_1 m + (1 - beta_1) g'; v = beta_2 v + (1 - beta_2) g'^2;
-//               w += rate m / (sqrt(v) + epsilon)
-//   rmsprop:    v = beta_2 v + (1 - beta_2) g'^2;
-//               m = beta_1 m + gain g' / (sqrt(v + inner) + epsilon); w += rate m
+// One update of n neighbouring parameters.
 template <class T>
-struct UpdateSpan {
+struct UpdateSpan : UpdateScalars<T> {
   T* w;
   T* m;
   T* v;
   const T* g;
   ptrdiff_t n;  // any number; the tail is done as the body is
-  T l2, decay, rate, rate_g, gain, beta_1, beta_2, one_minus_beta_1, one_minus_beta_2, epsilon;
-  T inner;
 };
 
 // Unit-major blocks: unit j of row i at [j * ld + i], so that rows lie in the lanes of vectors and
@@ -274,12 +226,12 @@ struct Kernels {
   // a = f(z), rows x cols, both with leading dimension ld; a may be z.
   void (*activate[int(Activation::count)])(const T* z, T* a, ptrdiff_t rows, ptrdiff_t cols,
                                            ptrdiff_t ld);
-  // grad *= f'(z), from kept = f(z), or kept = z for silu and gelu; null for step. Both
-  // have leading dimension ld.
+  // grad *= f'(z), from kept = f(z), or kept = z if the activation keeps z; null if it has no
+  // gradient. Both have leading dimension ld.
   void (*derive[int(Activation::count)])(const T* kept, T* grad, ptrdiff_t rows, ptrdiff_t cols,
                                          ptrdiff_t ld);
-  void (*loss[int(Loss::count)])(const LossRows<T>&);
-  void (*poisson_from_logits)(const LossRows<T>&);
+  // By loss, and whether from the logits; null if the loss has no such form.
+  void (*loss[int(Loss::count)][2])(const LossRows<T>&);
   // All but the loss of each row's totals; errors are means over the outputs.
   void (*row_metrics)(const LossRows<T>&, RowTotals* totals);
   void (*update[int(Update::count)])(const UpdateSpan<T>&);
@@ -303,8 +255,7 @@ struct Kernels {
   void (*unit_derive[int(Activation::count)])(const T* kept, T* d, ptrdiff_t units, ptrdiff_t rows,
                                               ptrdiff_t ld, T* sums, bool accumulate);
   // The weighted sum of the rows' losses, and the deltas.
-  double (*unit_loss[int(Loss::count)])(const UnitLoss<T>&);
-  double (*unit_poisson_from_logits)(const UnitLoss<T>&);
+  double (*unit_loss[int(Loss::count)][2])(const UnitLoss<T>&);
   void (*unit_metrics)(const UnitLoss<T>&, Metrics&);
   void (*unit_softmax)(const T* z, T* a, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t ld);
   void (*unit_softmax_derive)(const T* a, T* grad, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t ld);

@@ -1,80 +1,19 @@
-// Losses: the loss of every row, and its delta times the row's factor; and the other figures that
-// monitors want. Formulas as in numpy.py.
+// Losses of row-major matrices: the loss of every row, and its delta times the row's factor; and
+// the other figures that monitors want.
 
-constexpr double kPoissonEpsilon = 1e-7;
+// Whether a loss has the form that is computed from the logits, or that from the outputs.
+template <class L>
+constexpr bool has_form(bool logits) {
+  return logits ? L::logits_output != Activation::count : !L::needs_output;
+}
 
-// Each gives, for one vector of a row, the summands of the loss and the gradient, both before the
-// division by the number of outputs if `mean`.
-struct Mse {
-  static constexpr bool mean = true;
-  template <class V>
-  static void at(V, V a, V t, const Slopes<V>&, V& loss, V& grad) {
-    const V e = a - t;
-    loss = e * e;
-    grad = e + e;
-  }
-};
-struct SquaredError {
-  static constexpr bool mean = false;
-  template <class V>
-  static void at(V, V a, V t, const Slopes<V>&, V& loss, V& grad) {
-    grad = a - t;
-    loss = grad * grad * V::set(typename V::T(0.5));
-  }
-};
-struct Mae {
-  static constexpr bool mean = true;
-  template <class V>
-  static void at(V, V a, V t, const Slopes<V>&, V& loss, V& grad) {
-    const V e = a - t;
-    loss = abs(e);
-    grad = V::select(less(V::set(0), loss), copysign(V::set(1), e), e);
-  }
-};
-struct Huber {
-  static constexpr bool mean = true;
-  template <class V>
-  static void at(V, V a, V t, const Slopes<V>& slopes, V& loss, V& grad) {
-    const V e = a - t;
-    grad = max(slopes.low, min(slopes.high, e));
-    // 1/2 e^2 inside, delta |e| - 1/2 delta^2 outside, in one expression
-    loss = grad * (e - grad * V::set(typename V::T(0.5)));
-  }
-};
-struct Quantile {
-  static constexpr bool mean = true;
-  template <class V>
-  static void at(V, V a, V t, const Slopes<V>& slopes, V& loss, V& grad) {
-    const V e = a - t, zero = V::set(0);
-    grad = V::select(less(e, zero), slopes.low, V::select(less(zero, e), slopes.high, e));
-    loss = grad * e;
-  }
-};
-struct BinaryCrossentropy {
-  static constexpr bool mean = true;
-  template <class V>
-  static void at(V z, V a, V t, const Slopes<V>&, V& loss, V& grad) {
-    loss = max(V::set(0), z) - z * t + log1p_of_fraction(exp(V::set(0) - abs(z)));
-    grad = a - t;
-  }
-};
-struct Poisson {
-  static constexpr bool mean = true;
-  template <class V>
-  static void at(V, V a, V t, const Slopes<V>&, V& loss, V& grad) {
-    const V safe = a + V::set(typename V::T(kPoissonEpsilon));
-    loss = a - t * log(safe);
-    grad = V::set(1) - t / safe;
-  }
-};
-struct PoissonFromLogits {
-  static constexpr bool mean = true;
-  template <class V>
-  static void at(V z, V a, V t, const Slopes<V>&, V& loss, V& grad) {
-    loss = a - t * z;
-    grad = a - t;
-  }
-};
+template <class L, bool logits, class V>
+inline void loss_of(V z, V a, V t, const Slopes<V>& slopes, V& loss, V& grad) {
+  if constexpr (logits)
+    L::from_logits(z, a, t, loss, grad);
+  else
+    L::from_outputs(a, t, slopes, loss, grad);
+}
 
 // -log p as if p were clipped to within the resolution of T of 0 and 1.
 template <class V>
@@ -83,46 +22,15 @@ inline V clipped_log(V miss) {
   return max(V::set(C::resolution), min(V::set(C::log_resolution), miss));  // NaN stays
 }
 
-// scikit-learn takes both logarithms from the rounded p, and 1 - p has few digits where p is close
-// to 1: so here too, bit by bit, or its L-BFGS would go another way.
-struct BinaryLogLoss {
-  static constexpr bool mean = false;
-  template <class V>
-  static void at(V z, V a, V t, const Slopes<V>&, V& loss, V& grad) {
-    using T = typename V::T;
-    const V zero = V::set(0), one = V::set(1), low = V::set(MathConstants<T>::resolution);
-    V p = one / (one + exp(zero - z));
-    p = max(low, min(one - low, p));  // NaN stays
-    const V q = one - p, u = one - t;
-    const auto yes = less(u, t);
-    loss = zero - max(t, u) * log(V::select(yes, p, q));
-    const V minor = min(t, u);
-    // Targets between 0 and 1 are rare.
-    if (sum(abs(minor)) > T(0)) loss = loss - minor * log(V::select(yes, q, p));
-    grad = a - t;
-  }
-};
-struct PoissonDeviance {
-  static constexpr bool mean = false;
-  template <class V>
-  static void at(V, V a, V t, const Slopes<V>&, V& loss, V& grad) {
-    const V ratio = t / a;
-    // t log(t / a), which is 0 for t = 0 unless a is 0 as well
-    const V part = V::select(less(V::set(0), abs(t)), t * log(ratio), ratio);
-    grad = a - t;
-    loss = part + grad;
-  }
-};
-
 template <class V>
 inline Slopes<V> vectors_of(const Slopes<typename V::T>& s) {
   return {V::set(s.low), V::set(s.high)};
 }
 
-template <class V, class Loss>
+template <class V, class L, bool logits>
 void elementwise_loss(const LossRows<typename V::T>& r) {
   using T = typename V::T;
-  const T share = Loss::mean ? T(1) / T(r.cols) : T(1);
+  const T share = L::mean ? T(1) / T(r.cols) : T(1);
   const Slopes<V> slopes = vectors_of<V>(r.slopes);
   for (ptrdiff_t i = 0; i < r.rows; ++i) {
     const T* z = r.z + i * r.ld;
@@ -133,7 +41,7 @@ void elementwise_loss(const LossRows<typename V::T>& r) {
     for (ptrdiff_t j = 0; j < r.cols; j += V::lanes) {
       const auto in = V::first(lanes_left<V>(r.cols, j));
       V loss, grad;
-      Loss::template at<V>(V::load(z + j), V::load(a + j), V::load(target + j), slopes, loss, grad);
+      loss_of<L, logits>(V::load(z + j), V::load(a + j), V::load(target + j), slopes, loss, grad);
       total = total + V::select(in, loss, V::set(0));
       if (r.row_scale) V::select(in, grad * factor, V::set(0)).store(r.delta + i * r.ld + j);
     }
@@ -143,8 +51,7 @@ void elementwise_loss(const LossRows<typename V::T>& r) {
 
 // -sum t log p with p = softmax(z), delta = p sum(t) - t. With the largest logit m, whose p is
 // 1 / sum exp(z - m): log p = z - m + log p_m. So no exp is needed, and one log for many rows.
-// `clipped` is for log_loss.
-template <class V, bool clipped = false>
+template <class V, class L>
 void categorical_crossentropy(const LossRows<typename V::T>& r) {
   using T = typename V::T;
   constexpr ptrdiff_t block = 2 * V::lanes;
@@ -186,12 +93,12 @@ void categorical_crossentropy(const LossRows<typename V::T>& r) {
     }
     for (ptrdiff_t i = 0; i < block; i += V::lanes) {
       const V log_p = log(V::load(largest_p + i));
-      if (clipped)
+      if (L::clipped)
         log_p.store(largest_p + i);
       else
         (V::load(shifted + i) - V::load(sum_t + i) * log_p).store(shifted + i);
     }
-    for (ptrdiff_t i = 0; clipped && i < count; ++i) {
+    for (ptrdiff_t i = 0; L::clipped && i < count; ++i) {
       const T* z = r.z + (begin + i) * r.ld;
       const T* target = r.target + (begin + i) * r.ld_target;
       const V log_total = V::set(largest_z[i] - largest_p[i]);

@@ -177,7 +177,7 @@ void unit_derive(const typename V::T* kept, typename V::T* d, ptrdiff_t units, p
       V s = V::set(0);
       for (ptrdiff_t r = 0; r < rows; r += V::lanes) {
         V g = V::load(d + r);
-        if constexpr (!std::is_same<F, Identity>::value) {
+        if constexpr (!std::is_same<F, ops::Identity>::value) {
           g = g * F::template derivative<V>(V::load(kept + r));
           g.store(d + r);
         }
@@ -202,10 +202,10 @@ inline V weights_in(const typename V::T* weight, ptrdiff_t i) {
   return weight ? V::load(weight + i) : V::set(1);
 }
 
-template <class V, class Loss>
+template <class V, class L, bool logits>
 double unit_loss(const UnitLoss<typename V::T>& r) {
   using T = typename V::T;
-  const V share = V::set(Loss::mean ? T(1) / T(r.cols) : T(1));
+  const V share = V::set(L::mean ? T(1) / T(r.cols) : T(1));
   const Slopes<V> slopes = vectors_of<V>(r.slopes);
   V sum_loss = V::set(0);
   for (ptrdiff_t i = 0; i < r.rows; i += V::lanes) {
@@ -216,8 +216,8 @@ double unit_loss(const UnitLoss<typename V::T>& r) {
     for (ptrdiff_t j = 0; j < r.cols; ++j) {
       const ptrdiff_t at = j * r.ld + i;
       V loss, grad;
-      Loss::template at<V>(V::load(r.z + at), V::load(r.a + at), V::load(r.target + at), slopes,
-                           loss, grad);
+      loss_of<L, logits>(V::load(r.z + at), V::load(r.a + at), V::load(r.target + at), slopes, loss,
+                         grad);
       total = total + loss;
       V::select(in, grad * factor, V::set(0)).store(r.delta + at);
     }
@@ -265,7 +265,7 @@ void unit_softmax_derive(const typename V::T* a, typename V::T* grad, ptrdiff_t 
 }
 
 // As categorical_crossentropy, and the outputs as well.
-template <class V, bool clipped = false>
+template <class V, class L>
 double unit_categorical_crossentropy(const UnitLoss<typename V::T>& r) {
   V sum_loss = V::set(0);
   for (ptrdiff_t i = 0; i < r.rows; i += V::lanes) {
@@ -279,7 +279,7 @@ double unit_categorical_crossentropy(const UnitLoss<typename V::T>& r) {
     for (ptrdiff_t j = 0; j < r.cols; ++j) {
       const V t = V::load(r.target + j * r.ld + i);
       const V miss = log_total - (V::load(r.z + j * r.ld + i) - most);
-      loss = loss + t * (clipped ? clipped_log(miss) : miss);
+      loss = loss + t * (L::clipped ? clipped_log(miss) : miss);
       targets = targets + t;
     }
     for (ptrdiff_t j = 0; j < r.cols; ++j) {

@@ -1,79 +1,24 @@
-// Optimizers: one update of a span of parameters. Rules as in kernels.hpp; "plain" has decay 1 and
-// no l2 term.
+// Updates of a span of parameters, and what clipping the gradient needs.
 
-template <class V, bool plain>
-struct ScaledSum {
-  static constexpr bool has_m = false, has_v = false;
-  V l2, decay, rate;
-  explicit ScaledSum(const UpdateSpan<typename V::T>& s)
-      : l2(V::set(s.l2)), decay(V::set(s.decay)), rate(V::set(s.rate)) {}
-  void operator()(V& w, V&, V&, V g) const {
-    w = plain ? fma(rate, g, w) : fma(rate, fma(l2, w, g), decay * w);
-  }
-};
+template <class V>
+inline UpdateScalars<V> vectors_of(const UpdateScalars<typename V::T>& s) {
+  return {V::set(s.l2),
+          V::set(s.decay),
+          V::set(s.rate),
+          V::set(s.rate_g),
+          V::set(s.gain),
+          V::set(s.beta_1),
+          V::set(s.beta_2),
+          V::set(s.one_minus_beta_1),
+          V::set(s.one_minus_beta_2),
+          V::set(s.epsilon),
+          V::set(s.inner)};
+}
 
-template <class V, bool plain>
-struct Momentum {
-  static constexpr bool has_m = true, has_v = false;
-  V l2, beta, gain, rate, rate_g;
-  explicit Momentum(const UpdateSpan<typename V::T>& s)
-      : l2(V::set(s.l2)),
-        beta(V::set(s.beta_1)),
-        gain(V::set(s.gain)),
-        rate(V::set(s.rate)),
-        rate_g(V::set(s.rate_g)) {}
-  void operator()(V& w, V& m, V&, V g) const {
-    if (!plain) g = fma(l2, w, g);
-    m = fma(beta, m, gain * g);
-    w = fma(rate, m, fma(rate_g, g, w));
-  }
-};
-
-template <class V, bool plain>
-struct Adam {
-  static constexpr bool has_m = true, has_v = true;
-  V l2, decay, rate, beta_1, beta_2, rest_1, rest_2, epsilon;
-  explicit Adam(const UpdateSpan<typename V::T>& s)
-      : l2(V::set(s.l2)),
-        decay(V::set(s.decay)),
-        rate(V::set(s.rate)),
-        beta_1(V::set(s.beta_1)),
-        beta_2(V::set(s.beta_2)),
-        rest_1(V::set(s.one_minus_beta_1)),
-        rest_2(V::set(s.one_minus_beta_2)),
-        epsilon(V::set(s.epsilon)) {}
-  void operator()(V& w, V& m, V& v, V g) const {
-    if (!plain) g = fma(l2, w, g);
-    m = fma(beta_1, m, rest_1 * g);
-    v = fma(beta_2, v, rest_2 * (g * g));
-    w = fma(rate, quotient(m, fast_sqrt(v) + epsilon), plain ? w : decay * w);
-  }
-};
-
-template <class V, bool plain>
-struct Rmsprop {
-  static constexpr bool has_m = true, has_v = true;
-  V l2, rate, gain, momentum, rho, rest, epsilon, inner;
-  explicit Rmsprop(const UpdateSpan<typename V::T>& s)
-      : l2(V::set(s.l2)),
-        rate(V::set(s.rate)),
-        gain(V::set(s.gain)),
-        momentum(V::set(s.beta_1)),
-        rho(V::set(s.beta_2)),
-        rest(V::set(s.one_minus_beta_2)),
-        epsilon(V::set(s.epsilon)),
-        inner(V::set(s.inner)) {}
-  void operator()(V& w, V& m, V& v, V g) const {
-    if (!plain) g = fma(l2, w, g);
-    v = fma(rho, v, rest * (g * g));
-    m = fma(momentum, m, gain * quotient(g, fast_sqrt(v + inner) + epsilon));
-    w = fma(rate, m, w);
-  }
-};
-
-template <class V, class Rule>
-inline void update_with(const Rule& rule, const UpdateSpan<typename V::T>& s) {
+template <class V, class U, bool plain>
+inline void update_with(const UpdateSpan<typename V::T>& s) {
   using T = typename V::T;
+  const UpdateScalars<V> scalars = vectors_of<V>(static_cast<const UpdateScalars<T>&>(s));
   T *const ws = s.w, *const ms = s.m, *const vs = s.v;
   const T* const gs = s.g;
   const ptrdiff_t n = s.n;
@@ -81,31 +26,31 @@ inline void update_with(const Rule& rule, const UpdateSpan<typename V::T>& s) {
   V m = V::set(0), v = V::set(0);
   for (; i + V::lanes <= n; i += V::lanes) {
     V w = V::load(ws + i);
-    if (Rule::has_m) m = V::load(ms + i);
-    if (Rule::has_v) v = V::load(vs + i);
-    rule(w, m, v, V::load(gs + i));
+    if (U::has_m) m = V::load(ms + i);
+    if (U::has_v) v = V::load(vs + i);
+    U::template apply<V, plain>(scalars, w, m, v, V::load(gs + i));
     w.store(ws + i);
-    if (Rule::has_m) m.store(ms + i);
-    if (Rule::has_v) v.store(vs + i);
+    if (U::has_m) m.store(ms + i);
+    if (U::has_v) v.store(vs + i);
   }
   const int rest = int(n - i);
   if (rest == 0) return;
   V w = V::load_first(ws + i, rest);
-  if (Rule::has_m) m = V::load_first(ms + i, rest);
-  if (Rule::has_v) v = V::load_first(vs + i, rest);
-  rule(w, m, v, V::load_first(gs + i, rest));
+  if (U::has_m) m = V::load_first(ms + i, rest);
+  if (U::has_v) v = V::load_first(vs + i, rest);
+  U::template apply<V, plain>(scalars, w, m, v, V::load_first(gs + i, rest));
   w.store_first(ws + i, rest);
-  if (Rule::has_m) m.store_first(ms + i, rest);
-  if (Rule::has_v) v.store_first(vs + i, rest);
+  if (U::has_m) m.store_first(ms + i, rest);
+  if (U::has_v) v.store_first(vs + i, rest);
 }
 
 // The usual case, without weight decay and l2 term, saves two of about twenty operations.
-template <class V, template <class, bool> class Rule>
+template <class V, class U>
 void update(const UpdateSpan<typename V::T>& s) {
   if (s.decay == 1 && s.l2 == 0)
-    update_with<V>(Rule<V, true>(s), s);
+    update_with<V, U, true>(s);
   else
-    update_with<V>(Rule<V, false>(s), s);
+    update_with<V, U, false>(s);
 }
 
 template <class V>

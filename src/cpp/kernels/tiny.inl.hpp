@@ -80,17 +80,6 @@ inline void tiny_backward(const TinyLayer<typename V::T>& layer, typename V::T* 
   if (layer.n_in & 1) tiny_backward_units<V, RV, 1>(layer, below, layer.n_in - 1);
 }
 
-template <class V, class F>
-inline void tiny_activate_each(const typename V::T* z, typename V::T* a, ptrdiff_t n) {
-  for (ptrdiff_t i = 0; i < n; i += V::lanes) F::template value<V>(V::load(z + i)).store(a + i);
-}
-
-template <class V, class F>
-inline void tiny_derive_each(const typename V::T* kept, typename V::T* d, ptrdiff_t n) {
-  for (ptrdiff_t i = 0; i < n; i += V::lanes)
-    (V::load(d + i) * F::template derivative<V>(V::load(kept + i))).store(d + i);
-}
-
 // The largest logit of each row, and the sum of exp(z - largest): n elements, the next unit of the
 // same rows `stride` further on.
 template <class V>
@@ -122,77 +111,61 @@ void tiny_softmax_derive(const typename V::T* a, typename V::T* d, ptrdiff_t n, 
 }
 
 // n elements of all units and rows; the rows of a unit are `stride` elements.
+template <class V, class F>
+inline void tiny_activate_with(const typename V::T* z, typename V::T* a, ptrdiff_t n,
+                               ptrdiff_t stride) {
+  if constexpr (F::whole_rows)
+    tiny_softmax<V>(z, a, n, stride);
+  else if constexpr (!std::is_same<F, ops::Identity>::value)
+    for (ptrdiff_t i = 0; i < n; i += V::lanes) F::template value<V>(V::load(z + i)).store(a + i);
+}
+
 template <class V>
 void tiny_activate(Activation activation, const typename V::T* z, typename V::T* a, ptrdiff_t n,
                    ptrdiff_t stride) {
+#define MLPFAST_CASE(name, F) \
+  case Activation::name:      \
+    return tiny_activate_with<V, F>(z, a, n, stride);
   switch (activation) {
-    case Activation::step:
-      return tiny_activate_each<V, Step>(z, a, n);
-    case Activation::sigmoid:
-      return tiny_activate_each<V, Sigmoid>(z, a, n);
-    case Activation::tanh:
-      return tiny_activate_each<V, Tanh>(z, a, n);
-    case Activation::relu:
-      return tiny_activate_each<V, Relu>(z, a, n);
-    case Activation::leaky_relu:
-      return tiny_activate_each<V, LeakyRelu>(z, a, n);
-    case Activation::elu:
-      return tiny_activate_each<V, Elu>(z, a, n);
-    case Activation::softplus:
-      return tiny_activate_each<V, Softplus>(z, a, n);
-    case Activation::silu:
-      return tiny_activate_each<V, Silu>(z, a, n);
-    case Activation::gelu:
-      return tiny_activate_each<V, Gelu>(z, a, n);
-    case Activation::exp:
-      return tiny_activate_each<V, Exp>(z, a, n);
-    case Activation::softmax:
-      return tiny_softmax<V>(z, a, n, stride);
-    default:
-      return;
+    MLPFAST_ACTIVATIONS(MLPFAST_CASE)
+    case Activation::count:
+      break;
   }
+#undef MLPFAST_CASE
+}
+
+template <class V, class F>
+inline void tiny_derive_with(const typename V::T* kept, typename V::T* d, ptrdiff_t n,
+                             ptrdiff_t stride) {
+  if constexpr (F::whole_rows)
+    tiny_softmax_derive<V>(kept, d, n, stride);
+  else if constexpr (F::has_gradient && !std::is_same<F, ops::Identity>::value)
+    for (ptrdiff_t i = 0; i < n; i += V::lanes)
+      (V::load(d + i) * F::template derivative<V>(V::load(kept + i))).store(d + i);
 }
 
 // d *= f', from the layer's kept values.
 template <class V>
 void tiny_derive(const TinyLayer<typename V::T>& layer, ptrdiff_t stride) {
-  using T = typename V::T;
-  const T *z = layer.z, *a = layer.a;
-  T* d = layer.d;
   const ptrdiff_t n = layer.n_out * stride;
+#define MLPFAST_CASE(name, F) \
+  case Activation::name:      \
+    return tiny_derive_with<V, F>(F::keeps_z ? layer.z : layer.a, layer.d, n, stride);
   switch (layer.activation) {
-    case Activation::sigmoid:
-      return tiny_derive_each<V, Sigmoid>(a, d, n);
-    case Activation::tanh:
-      return tiny_derive_each<V, Tanh>(a, d, n);
-    case Activation::relu:
-      return tiny_derive_each<V, Relu>(a, d, n);
-    case Activation::leaky_relu:
-      return tiny_derive_each<V, LeakyRelu>(a, d, n);
-    case Activation::elu:
-      return tiny_derive_each<V, Elu>(a, d, n);
-    case Activation::softplus:
-      return tiny_derive_each<V, Softplus>(a, d, n);
-    case Activation::silu:
-      return tiny_derive_each<V, Silu>(z, d, n);
-    case Activation::gelu:
-      return tiny_derive_each<V, Gelu>(z, d, n);
-    case Activation::exp:
-      return tiny_derive_each<V, Exp>(a, d, n);
-    case Activation::softmax:
-      return tiny_softmax_derive<V>(a, d, n, stride);
-    default:
-      return;
+    MLPFAST_ACTIVATIONS(MLPFAST_CASE)
+    case Activation::count:
+      break;
   }
+#undef MLPFAST_CASE
 }
 
 // The deltas of `rows` of the output layer, and the loss of the batch, weighted.
-template <class V, class Loss>
+template <class V, class L, bool logits>
 inline double tiny_loss_each(const TinySteps<typename V::T>& s, ptrdiff_t stride) {
   using T = typename V::T;
   const TinyLayer<T>& layer = s.layers[s.depth - 1];
   const ptrdiff_t n = layer.n_out * stride;
-  const V share = V::set(Loss::mean ? T(1) / T(layer.n_out) : T(1));
+  const V share = V::set(L::mean ? T(1) / T(layer.n_out) : T(1));
   const Slopes<V> slopes = vectors_of<V>(s.slopes);
   V weighted = V::set(0);
   for (ptrdiff_t r = 0; r < stride; r += V::lanes) {
@@ -200,8 +173,8 @@ inline double tiny_loss_each(const TinySteps<typename V::T>& s, ptrdiff_t stride
     V total = V::set(0);
     for (ptrdiff_t i = r; i < n; i += stride) {
       V loss, grad;
-      Loss::template at<V>(V::load(layer.z + i), V::load(layer.a + i), V::load(s.target + i),
-                           slopes, loss, grad);
+      loss_of<L, logits>(V::load(layer.z + i), V::load(layer.a + i), V::load(s.target + i), slopes,
+                         loss, grad);
       (grad * factor).store(layer.d + i);
       total = total + loss;
     }
@@ -213,7 +186,7 @@ inline double tiny_loss_each(const TinySteps<typename V::T>& s, ptrdiff_t stride
   return double(sum(weighted));
 }
 
-template <class V, bool clipped = false>
+template <class V, class L>
 double tiny_categorical(const TinySteps<typename V::T>& s, ptrdiff_t stride) {
   const auto& layer = s.layers[s.depth - 1];
   const ptrdiff_t n = layer.n_out * stride;
@@ -226,7 +199,7 @@ double tiny_categorical(const TinySteps<typename V::T>& s, ptrdiff_t stride) {
     for (ptrdiff_t i = r; i < n; i += stride) {
       const V t = V::load(s.target + i);
       const V miss = log_total - (V::load(layer.z + i) - most);
-      loss = loss + t * (clipped ? clipped_log(miss) : miss);
+      loss = loss + t * (L::clipped ? clipped_log(miss) : miss);
       targets = targets + t;
     }
     for (ptrdiff_t i = r; i < n; i += stride) {
@@ -238,33 +211,30 @@ double tiny_categorical(const TinySteps<typename V::T>& s, ptrdiff_t stride) {
   return double(sum(weighted));
 }
 
+template <class V, class L>
+inline double tiny_loss_with(const TinySteps<typename V::T>& s, ptrdiff_t stride) {
+  if constexpr (L::whole_rows) {
+    return tiny_categorical<V, L>(s, stride);
+  } else {
+    if constexpr (has_form<L>(true))
+      if (s.loss_from_logits) return tiny_loss_each<V, L, true>(s, stride);
+    if constexpr (has_form<L>(false)) return tiny_loss_each<V, L, false>(s, stride);
+    return 0;
+  }
+}
+
 template <class V>
 double tiny_loss(const TinySteps<typename V::T>& s, ptrdiff_t stride) {
+#define MLPFAST_CASE(name, L) \
+  case Loss::name:            \
+    return tiny_loss_with<V, L>(s, stride);
   switch (s.loss) {
-    case Loss::mse:
-      return tiny_loss_each<V, Mse>(s, stride);
-    case Loss::squared_error:
-      return tiny_loss_each<V, SquaredError>(s, stride);
-    case Loss::mae:
-      return tiny_loss_each<V, Mae>(s, stride);
-    case Loss::huber:
-      return tiny_loss_each<V, Huber>(s, stride);
-    case Loss::quantile:
-      return tiny_loss_each<V, Quantile>(s, stride);
-    case Loss::binary_crossentropy:
-      return tiny_loss_each<V, BinaryCrossentropy>(s, stride);
-    case Loss::categorical_crossentropy:
-      return tiny_categorical<V>(s, stride);
-    case Loss::binary_log_loss:
-      return tiny_loss_each<V, BinaryLogLoss>(s, stride);
-    case Loss::log_loss:
-      return tiny_categorical<V, true>(s, stride);
-    case Loss::poisson_deviance:
-      return tiny_loss_each<V, PoissonDeviance>(s, stride);
-    default:
-      return s.loss_from_logits ? tiny_loss_each<V, PoissonFromLogits>(s, stride)
-                                : tiny_loss_each<V, Poisson>(s, stride);
+    MLPFAST_LOSSES(MLPFAST_CASE)
+    case Loss::count:
+      break;
   }
+#undef MLPFAST_CASE
+  return 0;
 }
 
 // Right answers and errors, weighted sums over the rows.
@@ -318,21 +288,23 @@ inline V tiny_gradient(const TinyTerm<typename V::T>* terms) {
   return V::sums(products);
 }
 
-template <class V, int RV, class Rule>
+// One step of all parameters. The l2 factors are the array's, so that only a rule that decays needs
+// more than the plain form.
+template <class V, int RV, class U>
 inline void tiny_update(const TinySteps<typename V::T>& s,
-                        const UpdateSpan<typename V::T>& scalars) {
-  const Rule rule(scalars);
+                        const UpdateScalars<typename V::T>& of_step) {
+  const UpdateScalars<V> scalars = vectors_of<V>(of_step);
   V m = V::set(0), v = V::set(0);
   for (ptrdiff_t p = 0; p < s.n_params; p += V::lanes) {
     V g = tiny_gradient<V, RV>(s.terms + p);
     V w = V::load(s.w + p);
     if (s.l2) g = fma(V::load(s.l2 + p), w, g);
-    if (Rule::has_m) m = V::load(s.m + p);
-    if (Rule::has_v) v = V::load(s.v + p);
-    rule(w, m, v, g);
+    if (U::has_m) m = V::load(s.m + p);
+    if (U::has_v) v = V::load(s.v + p);
+    U::template apply<V, !U::decays>(scalars, w, m, v, g);
     w.store(s.w + p);
-    if (Rule::has_m) m.store(s.m + p);
-    if (Rule::has_v) v.store(s.v + p);
+    if (U::has_m) m.store(s.m + p);
+    if (U::has_v) v.store(s.v + p);
   }
 }
 
@@ -359,23 +331,17 @@ ptrdiff_t tiny_steps(const TinySteps<typename V::T>& s) {
       if (l == 0) break;
       tiny_backward<V, RV>(layer, s.layers[l - 1].d);
     }
+#define MLPFAST_CASE(name, U)               \
+  case Update::name:                        \
+    tiny_update<V, RV, U>(s, s.scalars[k]); \
+    break;
     switch (s.update) {
-      case Update::scaled_sum:
-        tiny_update<V, RV, ScaledSum<V, true>>(s, s.scalars[k]);
-        break;
-      case Update::momentum:
-        tiny_update<V, RV, Momentum<V, true>>(s, s.scalars[k]);
-        break;
-      case Update::adam:
-        tiny_update<V, RV, Adam<V, false>>(s, s.scalars[k]);
-        break;
-      case Update::rmsprop:
-        tiny_update<V, RV, Rmsprop<V, true>>(s, s.scalars[k]);
-        break;
-      default:
+      MLPFAST_UPDATES(MLPFAST_CASE)
+      case Update::count:
         for (ptrdiff_t p = 0; p < s.n_params; p += V::lanes)
           tiny_gradient<V, RV>(s.terms + p).store(s.g + p);
     }
+#undef MLPFAST_CASE
     const bool finite = totals[0] - totals[0] == 0.0;
     if (!finite || (s.stop && *s.stop)) return k + 1;
   }

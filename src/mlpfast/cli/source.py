@@ -12,7 +12,8 @@ import numpy as np
 from mlpfast import datasets
 from mlpfast.backends.base import Array
 from mlpfast.cli.errors import UsageError
-from mlpfast.datasets.tables import Table, csv_columns
+from mlpfast.datasets.csv_files import csv_columns
+from mlpfast.datasets.tables import Table
 from mlpfast.model import MLP
 
 BUILT_IN = ("digits", "xor")

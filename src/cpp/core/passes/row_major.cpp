@@ -219,10 +219,7 @@ void RowMajorPass<T>::loss(Range rows, bool want_metrics) const {
   r.cols = layer.n_out;
   r.ld = r.ld_target = layer.ld;
   r.slopes = net.spec.template slopes<T>();
-  if (net.spec.loss == Loss::poisson && net.layout.loss_from_logits)
-    net.kernels.poisson_from_logits(r);
-  else
-    net.kernels.loss[int(net.spec.loss)](r);
+  net.kernels.loss[int(net.spec.loss)][net.layout.loss_from_logits](r);
   if (r.delta && !net.layout.loss_from_logits && layer.activation != Activation::identity) {
     const T* kept = layer.keeps_z ? r.z : r.a;
     net.kernels.derive[int(layer.activation)](kept, r.delta, r.rows, layer.n_out, layer.ld);

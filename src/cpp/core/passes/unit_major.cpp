@@ -142,9 +142,7 @@ Totals unit_loss(const Network<T>& net, const UnitMajorRows<T>& in, const T* z, 
   r.ld = ld;
   r.slopes = net.spec.template slopes<T>();
   Totals totals;
-  totals.loss = net.spec.loss == Loss::poisson && net.layout.loss_from_logits
-                    ? net.kernels.unit_poisson_from_logits(r)
-                    : net.kernels.unit_loss[int(net.spec.loss)](r);
+  totals.loss = net.kernels.unit_loss[int(net.spec.loss)][net.layout.loss_from_logits](r);
   totals.weight = double(rows);
   if (net.spec.counts_rows()) r.weight = nullptr;  // it was for the loss alone
   if (r.weight) {
