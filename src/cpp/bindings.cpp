@@ -1,10 +1,5 @@
 // The Python module: casts, and the release of the GIL; no arithmetic and no validation.
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
-
 #include <map>
-#include <optional>
 
 #include "core/gradient.hpp"
 #include "core/layer.hpp"
@@ -13,17 +8,12 @@
 #include "fast_gradient.hpp"
 #include "fast_predict.hpp"
 #include "isa/dispatch.hpp"
+#include "records.hpp"
 
 namespace py = pybind11;
 
 namespace mlpfast {
 namespace {
-
-// Arrays are taken as they are: C-contiguous, of exactly this dtype, never converted.
-template <class T>
-using In = py::array_t<T, py::array::c_style>;
-template <class T>
-using MaybeIn = std::optional<In<T>>;
 
 const char* const kReductionNames[] = {"mean", "sum", "mean_over_rows"};
 const char* const kRuleNames[] = {"sgd", "adam", "adamw", "rmsprop"};
@@ -97,39 +87,22 @@ std::shared_ptr<Network<T>> make_network(std::vector<ptrdiff_t> sizes,
   return std::make_shared<Network<T>>(spec, kernels_of<T>(choose_kernels(isa)));
 }
 
-// Rows of float32, float64 or uint8, each contiguous, any
-// distance apart.
-template <class T>
-Data<T> rows_of(const py::array& x, double scale) {
-  Data<T> data;
-  data.x = static_cast<const char*>(x.data());
-  data.x_stride = x.strides(0);
-  data.n = x.shape(0);
-  data.scale = T(scale);
-  if (py::isinstance<py::array_t<float>>(x))
-    data.x_type = InputType::f32;
-  else if (py::isinstance<py::array_t<double>>(x))
-    data.x_type = InputType::f64;
-  else if (py::isinstance<py::array_t<uint8_t>>(x))
-    data.x_type = InputType::u8;
-  else
-    throw py::type_error("x must be float32, float64 or uint8");
-  return data;
-}
-
-template <class T>
-Data<T> data_of(const py::array& x, const py::array& y, const MaybeIn<T>& weight, double scale) {
-  Data<T> data = rows_of<T>(x, scale);
-  if (py::isinstance<py::array_t<int64_t>>(y) && y.ndim() == 1)
-    data.labels = static_cast<const int64_t*>(y.data());
-  else if (py::isinstance<In<T>>(y))
-    data.y = static_cast<const T*>(y.data());
-  else
-    throw py::type_error(
-        "y must be targets of the net's dtype or int64 "
-        "labels");
-  data.weight = weight ? weight->data() : nullptr;
-  return data;
+// An optimizer of spec/optimizers.py. Each has some of the fields; those of a name mean the same.
+OptimizerSpec optimizer_of(const Record& record) {
+  OptimizerSpec o;
+  o.rule = find_name<Rule>(kRuleNames, record.as<std::string>("name"));
+  o.momentum = record.number<double>("momentum");
+  o.nesterov = record.number<bool>("nesterov");
+  o.beta_1 = record.number<double>("beta_1");
+  o.beta_2 = record.number<double>(o.rule == Rule::rmsprop ? "rho" : "beta_2");
+  o.epsilon = record.number<double>("epsilon");
+  o.weight_decay = record.number<double>("weight_decay");
+  o.clip_norm = record.number<double>("clip_norm");
+  o.clip_value = record.number<double>("clip_value");
+  o.scaled_velocity = record.number<bool>("scaled_velocity");
+  o.epsilon_hat = record.number<bool>("epsilon_hat");
+  o.epsilon_in_root = record.number<bool>("epsilon_in_root");
+  return o;
 }
 
 py::array_t<double> to_array(const std::vector<Totals>& totals) {
@@ -161,27 +134,11 @@ py::dict plan_record(const PlanChoice& choice) {
 }
 
 template <class T>
-py::tuple run_trainer(Trainer<T>& trainer, In<T>& params, const py::array& x, const py::array& y,
-                      const MaybeIn<T>& weight, double scale, const MaybeIn<int64_t>& orders,
-                      const In<double>& learning_rates, ptrdiff_t batch_size,
-                      std::vector<double> l2, bool l2_per_row, bool want_penalty, bool check_finite,
-                      bool want_metrics, int threads, const In<uint8_t>& stop,
-                      const MaybeIn<uint64_t>& dropout_keys, bool check_signals) {
-  RunArgs<T> args;
-  args.data = data_of<T>(x, y, weight, scale);
-  args.orders = orders ? orders->data() : nullptr;
-  args.learning_rates = learning_rates.data();
-  args.epochs = learning_rates.shape(0);
-  args.rates_an_epoch = learning_rates.ndim() > 1 ? learning_rates.shape(1) : 1;
-  args.batch_size = batch_size;
-  args.l2 = std::move(l2);
-  args.l2_per_row = l2_per_row;
-  args.want_penalty = want_penalty;
-  args.check_finite = check_finite;
-  args.want_metrics = want_metrics;
-  args.threads = threads;
-  args.poll.stop = stop.data();
-  args.dropout_keys = dropout_keys ? dropout_keys->data() : nullptr;
+py::tuple run_trainer(Trainer<T>& trainer, In<T>& params, const py::object& data,
+                      const py::object& epochs, const py::object& options, int threads,
+                      bool check_signals) {
+  RunRecords<T> records(Record(data), Record(epochs), Record(options), threads);
+  RunArgs<T>& args = records.args;
   SignalCheck signals;
   if (check_signals) args.poll.check = [&signals] { return signals(); };
   T* flat = params.mutable_data();
@@ -202,14 +159,12 @@ py::tuple run_trainer(Trainer<T>& trainer, In<T>& params, const py::array& x, co
 template <class T>
 class GradientOfRows {
  public:
-  GradientOfRows(std::shared_ptr<const Network<T>> net, In<T> params, py::array x, py::array y,
-                 MaybeIn<T> weight, double scale, int threads)
+  GradientOfRows(std::shared_ptr<const Network<T>> net, In<T> params, const py::object& data,
+                 int threads)
       : net_(std::move(net)),
         params_(std::move(params)),
-        x_(std::move(x)),
-        y_(std::move(y)),
-        weight_(std::move(weight)),
-        gradient_(*net_, data_of<T>(x_, y_, weight_, scale), threads, true) {}
+        rows_(Record(data)),
+        gradient_(*net_, rows_.data, threads, true) {}
 
   double operator()(In<T>& grad) {
     const T* flat = params_.data();
@@ -221,8 +176,7 @@ class GradientOfRows {
  private:
   std::shared_ptr<const Network<T>> net_;
   In<T> params_;
-  py::array x_, y_;
-  MaybeIn<T> weight_;
+  DataRecord<T> rows_;
   Gradient<T> gradient_;
 };
 
@@ -236,12 +190,14 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
            "reduction"_a, "bias"_a, "dropout"_a, "isa"_a)
       .def(
           "choose_plan",
-          [](const Net& net, ptrdiff_t n, ptrdiff_t batch_size, bool in_order, bool clips,
-             int threads) {
-            return plan_record(choose_plan(
-                net, PlanRequest::for_training(n, batch_size, in_order, threads, clips, true)));
+          [](const Net& net, const py::object& request, int threads) {
+            const Record r(request);
+            return plan_record(
+                choose_plan(net, PlanRequest::for_training(r.count("n_rows"), r.count("batch_size"),
+                                                           !r.as<bool>("shuffled"), threads,
+                                                           r.as<bool>("clips"), true)));
           },
-          "n"_a, "batch_size"_a, "in_order"_a, "clips"_a, "threads"_a)
+          "request"_a, "threads"_a)
       .def(
           "fast_predict",
           [](std::shared_ptr<Net> net, In<T> params) {
@@ -270,67 +226,41 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
           "params"_a.noconvert(), "x"_a.noconvert(), "scale"_a, "out"_a.noconvert(), "threads"_a)
       .def(
           "evaluate",
-          [](const Net& net, const In<T>& params, const py::array& x, const py::array& y,
-             const MaybeIn<T>& weight, double scale, int threads) {
-            const Data<T> data = data_of<T>(x, y, weight, scale);
+          [](const Net& net, const In<T>& params, const py::object& data, int threads) {
+            const DataRecord<T> rows{Record(data)};
             const T* flat = params.data();
             Totals totals;
             {
               py::gil_scoped_release release;
-              totals = evaluate(net, flat, data, threads);
+              totals = evaluate(net, flat, rows.data, threads);
             }
             return to_array({totals});
           },
-          "params"_a.noconvert(), "x"_a.noconvert(), "y"_a.noconvert(), "weight"_a.noconvert(),
-          "scale"_a, "threads"_a)
+          "params"_a.noconvert(), "data"_a, "threads"_a)
       .def(
           "loss_and_grad",
-          [](const Net& net, const In<T>& params, const py::array& x, const py::array& y,
-             const MaybeIn<T>& weight, double scale, In<T>& grad, int threads) {
-            const Data<T> data = data_of<T>(x, y, weight, scale);
+          [](const Net& net, const In<T>& params, const py::object& data, In<T>& grad,
+             int threads) {
+            const DataRecord<T> rows{Record(data)};
             const T* flat = params.data();
             T* to = grad.mutable_data();
             py::gil_scoped_release release;
-            return Gradient<T>(net, data, threads, false).compute(flat, to);
+            return Gradient<T>(net, rows.data, threads, false).compute(flat, to);
           },
-          "params"_a.noconvert(), "x"_a.noconvert(), "y"_a.noconvert(), "weight"_a.noconvert(),
-          "scale"_a, "grad"_a.noconvert(), "threads"_a);
+          "params"_a.noconvert(), "data"_a, "grad"_a.noconvert(), "threads"_a);
 
   py::class_<GradientOfRows<T>>(m, ("Gradient" + suffix).c_str())
-      .def(py::init<std::shared_ptr<Net>, In<T>, py::array, py::array, MaybeIn<T>, double, int>(),
-           "network"_a, "params"_a.noconvert(), "x"_a.noconvert(), "y"_a.noconvert(),
-           "weight"_a.noconvert(), "scale"_a, "threads"_a)
+      .def(py::init<std::shared_ptr<Net>, In<T>, const py::object&, int>(), "network"_a,
+           "params"_a.noconvert(), "data"_a, "threads"_a)
       .def("__call__", &GradientOfRows<T>::operator(), "grad"_a.noconvert());
 
   py::class_<Trainer<T>>(m, ("Trainer" + suffix).c_str())
-      .def(py::init([](std::shared_ptr<Net> net, const std::string& rule, double momentum,
-                       bool nesterov, double beta_1, double beta_2, double epsilon,
-                       double weight_decay, double clip_norm, double clip_value,
-                       bool scaled_velocity, bool epsilon_hat, bool epsilon_in_root) {
-             OptimizerSpec o;
-             o.rule = find_name<Rule>(kRuleNames, rule);
-             o.momentum = momentum;
-             o.nesterov = nesterov;
-             o.beta_1 = beta_1;
-             o.beta_2 = beta_2;
-             o.epsilon = epsilon;
-             o.weight_decay = weight_decay;
-             o.clip_norm = clip_norm;
-             o.clip_value = clip_value;
-             o.scaled_velocity = scaled_velocity;
-             o.epsilon_hat = epsilon_hat;
-             o.epsilon_in_root = epsilon_in_root;
-             return std::make_unique<Trainer<T>>(std::move(net), o);
+      .def(py::init([](std::shared_ptr<Net> net, const py::object& optimizer) {
+             return std::make_unique<Trainer<T>>(std::move(net), optimizer_of(Record(optimizer)));
            }),
-           "network"_a, "rule"_a, py::kw_only(), "momentum"_a = 0.0, "nesterov"_a = false,
-           "beta_1"_a = 0.0, "beta_2"_a = 0.0, "epsilon"_a = 0.0, "weight_decay"_a = 0.0,
-           "clip_norm"_a = 0.0, "clip_value"_a = 0.0, "scaled_velocity"_a = false,
-           "epsilon_hat"_a = false, "epsilon_in_root"_a = false)
-      .def("run", &run_trainer<T>, "params"_a.noconvert(), "x"_a.noconvert(), "y"_a.noconvert(),
-           "weight"_a.noconvert(), "scale"_a, "orders"_a.noconvert(),
-           "learning_rates"_a.noconvert(), "batch_size"_a, "l2"_a, "l2_per_row"_a, "want_penalty"_a,
-           "check_finite"_a, "want_metrics"_a, "threads"_a, "stop"_a.noconvert(),
-           "dropout_keys"_a.noconvert(), "check_signals"_a)
+           "network"_a, "optimizer"_a)
+      .def("run", &run_trainer<T>, "params"_a.noconvert(), "data"_a, "epochs"_a, "options"_a,
+           "threads"_a, "check_signals"_a)
       .def_property_readonly("steps", &Trainer<T>::steps)
       .def_property_readonly("plan",
                              [](const Trainer<T>& t) -> py::object {

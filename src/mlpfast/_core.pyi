@@ -38,20 +38,12 @@ class Network32:
         isa: str,
     ) -> None: ...
     def choose_plan(
-        self,
-        n: typing.SupportsInt | typing.SupportsIndex,
-        batch_size: typing.SupportsInt | typing.SupportsIndex,
-        in_order: bool,
-        clips: bool,
-        threads: typing.SupportsInt | typing.SupportsIndex,
+        self, request: typing.Any, threads: typing.SupportsInt | typing.SupportsIndex
     ) -> dict: ...
     def evaluate(
         self,
         params: numpy.typing.NDArray[numpy.float32],
-        x: numpy.ndarray,
-        y: numpy.ndarray,
-        weight: numpy.typing.NDArray[numpy.float32] | None,
-        scale: typing.SupportsFloat | typing.SupportsIndex,
+        data: typing.Any,
         threads: typing.SupportsInt | typing.SupportsIndex,
     ) -> numpy.typing.NDArray[numpy.float64]: ...
     def fast_gradient(self, params: numpy.typing.NDArray[numpy.float32]) -> typing.Any: ...
@@ -67,10 +59,7 @@ class Network32:
     def loss_and_grad(
         self,
         params: numpy.typing.NDArray[numpy.float32],
-        x: numpy.ndarray,
-        y: numpy.ndarray,
-        weight: numpy.typing.NDArray[numpy.float32] | None,
-        scale: typing.SupportsFloat | typing.SupportsIndex,
+        data: typing.Any,
         grad: numpy.typing.NDArray[numpy.float32],
         threads: typing.SupportsInt | typing.SupportsIndex,
     ) -> float: ...
@@ -81,52 +70,22 @@ class Gradient32:
         self,
         network: Network32,
         params: numpy.typing.NDArray[numpy.float32],
-        x: numpy.ndarray,
-        y: numpy.ndarray,
-        weight: numpy.typing.NDArray[numpy.float32] | None,
-        scale: typing.SupportsFloat | typing.SupportsIndex,
+        data: typing.Any,
         threads: typing.SupportsInt | typing.SupportsIndex,
     ) -> None: ...
 
 class Trainer32:
-    def __init__(
-        self,
-        network: Network32,
-        rule: str,
-        *,
-        momentum: typing.SupportsFloat | typing.SupportsIndex = 0.0,
-        nesterov: bool = False,
-        beta_1: typing.SupportsFloat | typing.SupportsIndex = 0.0,
-        beta_2: typing.SupportsFloat | typing.SupportsIndex = 0.0,
-        epsilon: typing.SupportsFloat | typing.SupportsIndex = 0.0,
-        weight_decay: typing.SupportsFloat | typing.SupportsIndex = 0.0,
-        clip_norm: typing.SupportsFloat | typing.SupportsIndex = 0.0,
-        clip_value: typing.SupportsFloat | typing.SupportsIndex = 0.0,
-        scaled_velocity: bool = False,
-        epsilon_hat: bool = False,
-        epsilon_in_root: bool = False,
-    ) -> None: ...
+    def __init__(self, network: Network32, optimizer: typing.Any) -> None: ...
     def get_moments(
         self, m: numpy.typing.NDArray[numpy.float32], v: numpy.typing.NDArray[numpy.float32]
     ) -> None: ...
     def run(
         self,
         params: numpy.typing.NDArray[numpy.float32],
-        x: numpy.ndarray,
-        y: numpy.ndarray,
-        weight: numpy.typing.NDArray[numpy.float32] | None,
-        scale: typing.SupportsFloat | typing.SupportsIndex,
-        orders: numpy.typing.NDArray[numpy.int64] | None,
-        learning_rates: numpy.typing.NDArray[numpy.float64],
-        batch_size: typing.SupportsInt | typing.SupportsIndex,
-        l2: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
-        l2_per_row: bool,
-        want_penalty: bool,
-        check_finite: bool,
-        want_metrics: bool,
+        data: typing.Any,
+        epochs: typing.Any,
+        options: typing.Any,
         threads: typing.SupportsInt | typing.SupportsIndex,
-        stop: numpy.typing.NDArray[numpy.uint8],
-        dropout_keys: numpy.typing.NDArray[numpy.uint64] | None,
         check_signals: bool,
     ) -> tuple: ...
     def set_moments(
@@ -153,20 +112,12 @@ class Network64:
         isa: str,
     ) -> None: ...
     def choose_plan(
-        self,
-        n: typing.SupportsInt | typing.SupportsIndex,
-        batch_size: typing.SupportsInt | typing.SupportsIndex,
-        in_order: bool,
-        clips: bool,
-        threads: typing.SupportsInt | typing.SupportsIndex,
+        self, request: typing.Any, threads: typing.SupportsInt | typing.SupportsIndex
     ) -> dict: ...
     def evaluate(
         self,
         params: numpy.typing.NDArray[numpy.float64],
-        x: numpy.ndarray,
-        y: numpy.ndarray,
-        weight: numpy.typing.NDArray[numpy.float64] | None,
-        scale: typing.SupportsFloat | typing.SupportsIndex,
+        data: typing.Any,
         threads: typing.SupportsInt | typing.SupportsIndex,
     ) -> numpy.typing.NDArray[numpy.float64]: ...
     def fast_gradient(self, params: numpy.typing.NDArray[numpy.float64]) -> typing.Any: ...
@@ -182,10 +133,7 @@ class Network64:
     def loss_and_grad(
         self,
         params: numpy.typing.NDArray[numpy.float64],
-        x: numpy.ndarray,
-        y: numpy.ndarray,
-        weight: numpy.typing.NDArray[numpy.float64] | None,
-        scale: typing.SupportsFloat | typing.SupportsIndex,
+        data: typing.Any,
         grad: numpy.typing.NDArray[numpy.float64],
         threads: typing.SupportsInt | typing.SupportsIndex,
     ) -> float: ...
@@ -196,52 +144,22 @@ class Gradient64:
         self,
         network: Network64,
         params: numpy.typing.NDArray[numpy.float64],
-        x: numpy.ndarray,
-        y: numpy.ndarray,
-        weight: numpy.typing.NDArray[numpy.float64] | None,
-        scale: typing.SupportsFloat | typing.SupportsIndex,
+        data: typing.Any,
         threads: typing.SupportsInt | typing.SupportsIndex,
     ) -> None: ...
 
 class Trainer64:
-    def __init__(
-        self,
-        network: Network64,
-        rule: str,
-        *,
-        momentum: typing.SupportsFloat | typing.SupportsIndex = 0.0,
-        nesterov: bool = False,
-        beta_1: typing.SupportsFloat | typing.SupportsIndex = 0.0,
-        beta_2: typing.SupportsFloat | typing.SupportsIndex = 0.0,
-        epsilon: typing.SupportsFloat | typing.SupportsIndex = 0.0,
-        weight_decay: typing.SupportsFloat | typing.SupportsIndex = 0.0,
-        clip_norm: typing.SupportsFloat | typing.SupportsIndex = 0.0,
-        clip_value: typing.SupportsFloat | typing.SupportsIndex = 0.0,
-        scaled_velocity: bool = False,
-        epsilon_hat: bool = False,
-        epsilon_in_root: bool = False,
-    ) -> None: ...
+    def __init__(self, network: Network64, optimizer: typing.Any) -> None: ...
     def get_moments(
         self, m: numpy.typing.NDArray[numpy.float64], v: numpy.typing.NDArray[numpy.float64]
     ) -> None: ...
     def run(
         self,
         params: numpy.typing.NDArray[numpy.float64],
-        x: numpy.ndarray,
-        y: numpy.ndarray,
-        weight: numpy.typing.NDArray[numpy.float64] | None,
-        scale: typing.SupportsFloat | typing.SupportsIndex,
-        orders: numpy.typing.NDArray[numpy.int64] | None,
-        learning_rates: numpy.typing.NDArray[numpy.float64],
-        batch_size: typing.SupportsInt | typing.SupportsIndex,
-        l2: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
-        l2_per_row: bool,
-        want_penalty: bool,
-        check_finite: bool,
-        want_metrics: bool,
+        data: typing.Any,
+        epochs: typing.Any,
+        options: typing.Any,
         threads: typing.SupportsInt | typing.SupportsIndex,
-        stop: numpy.typing.NDArray[numpy.uint8],
-        dropout_keys: numpy.typing.NDArray[numpy.uint64] | None,
         check_signals: bool,
     ) -> tuple: ...
     def set_moments(

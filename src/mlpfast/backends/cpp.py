@@ -27,12 +27,6 @@ from mlpfast.backends.base import (
 from mlpfast.backends.threads import num_threads
 from mlpfast.spec import NetSpec, Optimizer
 
-# Of one optimizer or another, as the extension calls them too.
-_HYPERPARAMETERS = (
-    *("momentum", "nesterov", "beta_1", "beta_2", "epsilon", "weight_decay"),
-    *("scaled_velocity", "epsilon_hat", "epsilon_in_root"),
-)
-
 
 def _network(spec: NetSpec, isa: str) -> Any:
     """Return the compiled description of a net that predicts; it holds no parameters."""
@@ -60,14 +54,9 @@ class CppTrainer:
 
     def __init__(self, spec: NetSpec, params: Array, optimizer: Optimizer, isa: str) -> None:
         self._spec, self._params = spec, params
-        o: Any = optimizer
-        hyper = {name: getattr(o, name) for name in _HYPERPARAMETERS if hasattr(o, name)}
-        if o.name == "rmsprop":
-            hyper["beta_2"] = o.rho
-        hyper |= {"clip_norm": o.clip_norm or 0.0, "clip_value": o.clip_value or 0.0}
         make = _core.Trainer32 if spec.dtype == "float32" else _core.Trainer64
-        self._has_moments = o.name != "sgd" or o.momentum > 0
-        self._trainer = make(_network_with_dropout(spec, isa), o.name, **hyper)
+        self._trainer = make(_network_with_dropout(spec, isa), optimizer)
+        self._has_moments = optimizer.name != "sgd" or getattr(optimizer, "momentum", 0.0) > 0
 
     @property
     def steps(self) -> int:
@@ -90,24 +79,9 @@ class CppTrainer:
 
     def run(self, data: Data, epochs: Epochs, options: RunOptions) -> Report:
         dropout.check_keys(self._spec, epochs.dropout_keys)
+        in_main = threading.current_thread() is threading.main_thread()
         totals, status, row = self._trainer.run(
-            self._params,
-            data.x,
-            data.y,
-            data.sample_weight,
-            data.input_scale,
-            epochs.orders,
-            epochs.learning_rates,
-            min(options.batch_size, len(data)),
-            options.l2,
-            options.l2_per_row,
-            options.want_penalty,
-            options.check_finite,
-            options.want_metrics,
-            num_threads(),
-            options.stop,
-            epochs.dropout_keys,
-            threading.current_thread() is threading.main_thread(),
+            self._params, data, epochs, options, num_threads(), in_main
         )
         return Report(totals, status, row)
 
@@ -157,28 +131,21 @@ class CppBackend:
         return _network(spec, self._isa).fast_gradient(params) or no_fast_gradient
 
     def loss_and_grad(self, spec: NetSpec, params: Array, data: Data, grad: Array) -> float:
-        loss: float = _network(spec, self._isa).loss_and_grad(
-            params, data.x, data.y, data.sample_weight, data.input_scale, grad, num_threads()
-        )
+        net = _network(spec, self._isa)
+        loss: float = net.loss_and_grad(params, data, grad, num_threads())
         return loss
 
     def gradient_of(self, spec: NetSpec, params: Array, data: Data) -> Gradient:
         make = _core.Gradient32 if spec.dtype == "float32" else _core.Gradient64
-        x, y, weight = data.x, data.y, data.sample_weight
-        return make(
-            *(_network(spec, self._isa), params, x, y, weight, data.input_scale, num_threads())
-        )
+        return make(_network(spec, self._isa), params, data, num_threads())
 
     def evaluate(self, spec: NetSpec, params: Array, data: Data) -> Array:
-        totals: Array = _network(spec, self._isa).evaluate(
-            params, data.x, data.y, data.sample_weight, data.input_scale, num_threads()
-        )
+        totals: Array = _network(spec, self._isa).evaluate(params, data, num_threads())
         return totals[0]
 
     def plan_for(self, spec: NetSpec, request: PlanRequest) -> PlanChoice:
-        n, batch_size, shuffled, clips = request
         net = _network_with_dropout(spec, self._isa)
-        facts = net.choose_plan(n, batch_size, not shuffled, clips, num_threads())
+        facts = net.choose_plan(request, num_threads())
         facts |= {"rows": request.rows, "last_rows": request.last_rows}
         return PlanChoice(**facts, backend=self.name, isa=self._isa)
 
