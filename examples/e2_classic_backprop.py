@@ -38,7 +38,7 @@ def main(backend=None):
     Y = np.array([[t] for _, t in ROWS], float)
 
     # The rule, W += mo * G - lr * g with g = -gradient, is lr * gradient - mo * the last gradient.
-    # The two take turns in the rows of one array, so that a single product makes the step.
+    # The two alternate in the rows of one array, so that a single product makes the step.
     params = net.params  # a view: writing into it changes the net
     gradients = np.zeros((2, net.n_params))
     factors = np.array([LR, -MOMENTUM]), np.array([-MOMENTUM, LR])

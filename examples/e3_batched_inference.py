@@ -4,12 +4,12 @@ import numpy as np
 
 import mlpfast
 
-# The output activation follows the task: sigmoid for two classes, softmax for many, identity for
-# numbers.
+# The output activation depends on the task: sigmoid for two classes, softmax for more, identity for
+# regression.
 
 
 def main(backend=None):
-    """Return the probabilities of a batch, and of its rows asked for one by one."""
+    """Return the probabilities of a batch, and of its rows one by one."""
     net = mlpfast.MLP(
         [784, 50, 100, 10], "sigmoid", "softmax", random_state=0, dtype="float64", backend=backend
     )

@@ -37,7 +37,7 @@ def start(backend=None):
 
 
 def descend(net, steps):
-    """Make so many steps of plain gradient descent."""
+    """Make `steps` steps of plain gradient descent."""
     net.fit(
         X[:, :2],
         Y,

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from mlpfast.inspection.formulas import ACTIVATION_FORMULAS
 from mlpfast.kernels import dense_backward, dense_forward
-from mlpfast.spec import ACTIVATIONS, FORWARD_ONLY, FROM_PREACTIVATION
+from mlpfast.spec import ACTIVATION_RECORDS, ACTIVATIONS, FORWARD_ONLY, FROM_PREACTIVATION
 
 Z = np.array([-2.0, -0.5, 0.0, 0.5, 2.0])
 
@@ -17,7 +16,7 @@ def outputs(name, z, backend=None):
 
 
 def slopes(name, z, backend=None):
-    """Return f'(z): what is left on the way down of a gradient of 1."""
+    """Return f'(z): what the backward pass makes of a gradient of 1."""
     kept = z if name in FROM_PREACTIVATION else outputs(name, z, backend)
     one, ones = np.array([[1.0]]), np.ones((len(z), 1))
     return dense_backward(z[:, None], one, kept[:, None], ones, name, backend=backend)[0][:, 0]
@@ -45,7 +44,7 @@ def local_derivatives(backend=None):
 def main(backend=None):
     """Return the outputs and slopes of every activation, and the local derivatives."""
     table = {name: outputs(name, Z, backend) for name in ACTIVATIONS}
-    bends = {
+    slope_table = {
         name: slopes(name, Z, backend)
         for name in ACTIVATIONS
         if name not in FORWARD_ONLY and name != "softmax"
@@ -56,11 +55,11 @@ def main(backend=None):
     local = local_derivatives(backend)
     for name, value in local.items():
         print(f"{name:<17} {value:6.3f}")
-    return {"outputs": table, "slopes": bends, "local": local}
+    return {"outputs": table, "slopes": slope_table, "local": local}
 
 
 def name_formula(name):
-    return f"a = {ACTIVATION_FORMULAS[name].output}"
+    return f"a = {ACTIVATION_RECORDS[name].output}"
 
 
 if __name__ == "__main__":

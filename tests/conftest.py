@@ -1,5 +1,6 @@
 """What all tests share: every backend of this machine, both dtypes, the data folder."""
 
+import functools
 import importlib
 import os
 from pathlib import Path
@@ -37,9 +38,63 @@ def pytest_report_header(config):
     return f"mlpfast backends: {', '.join(backends.available())}"
 
 
-@pytest.fixture(params=backends.available(), scope="session")
+BACKENDS_FOLDER = Path(__file__).parent / "backends"
+
+
+@functools.cache
+def _backends(every_isa):
+    """Backends, and instruction sets if they are asked for: "cpp" stands for the best of those.
+
+    The short round runs that one and NumPy's. Other instruction sets run the same templates on
+    other vectors, and Numba would spend most of the time compiling.
+    """
+    names = backends.available()
+    if "cpp" in names:
+        names.remove(f"cpp:{backends.load('cpp').describe()['isa']}")
+    return [
+        name if name in ("cpp", "numpy") else pytest.param(name, marks=pytest.mark.slow)
+        for name in names
+        if every_isa or ":" not in name
+    ]
+
+
+#: Which of the backends each of these fixtures takes.
+CHOICES = {
+    "backend": lambda name: True,
+    "accelerated": lambda name: name != "numpy",
+    "compiled": lambda name: name.startswith("cpp"),
+}
+
+
+def pytest_generate_tests(metafunc):
+    """Give the fixtures their backends; only tests/backends tells instruction sets apart."""
+    every_isa = BACKENDS_FOLDER in metafunc.definition.path.parents
+    marks = metafunc.definition.iter_markers("parametrize")
+    taken = {name for mark in marks for name in str(mark.args[0]).split(",")}
+    for fixture in sorted(CHOICES.keys() & set(metafunc.fixturenames) - taken):
+        chosen = [
+            name
+            for name in _backends(every_isa)
+            if CHOICES[fixture](name if isinstance(name, str) else name.values[0])
+        ]
+        metafunc.parametrize(fixture, chosen, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def backend(request):
-    """Name of a backend; every test that asks for it runs on all there are."""
+    """Name of a backend, of every one in turn."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def accelerated(request):
+    """Name of a backend other than NumPy's, for tests that hold it to that one."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def compiled(request):
+    """Name of the C++ backend with one of its instruction sets."""
     return request.param
 
 

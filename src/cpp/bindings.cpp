@@ -154,6 +154,12 @@ struct SignalCheck {
   PyObject *type = nullptr, *value = nullptr, *traceback = nullptr;
 };
 
+py::dict plan_record(const PlanChoice& choice) {
+  using namespace py::literals;
+  return py::dict("plan"_a = plan_name(choice.plan), "why"_a = choice.why, "team"_a = choice.team,
+                  "block_rows"_a = choice.block_rows, "parts"_a = choice.parts);
+}
+
 template <class T>
 py::tuple run_trainer(Trainer<T>& trainer, In<T>& params, const py::array& x, const py::array& y,
                       const MaybeIn<T>& weight, double scale, const MaybeIn<int64_t>& orders,
@@ -229,6 +235,14 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
       .def(py::init(&make_network<T>), "sizes"_a, "activations"_a, "loss"_a, "loss_parameter"_a,
            "reduction"_a, "bias"_a, "dropout"_a, "isa"_a)
       .def(
+          "choose_plan",
+          [](const Net& net, ptrdiff_t n, ptrdiff_t batch_size, bool in_order, bool clips,
+             int threads) {
+            return plan_record(choose_plan(
+                net, PlanRequest::for_training(n, batch_size, in_order, threads, clips, true)));
+          },
+          "n"_a, "batch_size"_a, "in_order"_a, "clips"_a, "threads"_a)
+      .def(
           "fast_predict",
           [](std::shared_ptr<Net> net, In<T> params) {
             return FastCall<FastPredict<T>, 2>::make(
@@ -238,7 +252,7 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
       .def(
           "fast_gradient",
           [](std::shared_ptr<Net> net, In<T> params) -> py::object {
-            if (!TinyPlan<T>::suits(*net, 1)) return py::none();
+            if (!FastGradient<T>::suits(*net)) return py::none();
             return FastCall<FastGradient<T>, 4>::make(
                 new FastGradient<T>(std::move(net), std::move(params)), "loss_and_grad");
           },
@@ -318,6 +332,11 @@ void bind_dtype(py::module_& m, const std::string& suffix) {
            "check_finite"_a, "want_metrics"_a, "threads"_a, "stop"_a.noconvert(),
            "dropout_keys"_a.noconvert(), "check_signals"_a)
       .def_property_readonly("steps", &Trainer<T>::steps)
+      .def_property_readonly("plan",
+                             [](const Trainer<T>& t) -> py::object {
+                               if (!t.plan()) return py::none();
+                               return plan_record(t.plan()->choice());
+                             })
       .def(
           "get_moments",
           [](const Trainer<T>& t, In<T>& mean, In<T>& square) {

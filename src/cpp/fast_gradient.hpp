@@ -6,7 +6,7 @@
 #include <atomic>
 #include <memory>
 
-#include "core/plans/tiny_plan.hpp"
+#include "core/plans/plan.hpp"
 #include "fast_call.hpp"
 
 namespace mlpfast {
@@ -25,6 +25,9 @@ class FastGradient {
     most_ = std::min(most_, T(loss.high));
   }
 
+  // Whether there are rows few enough.
+  static bool suits(const Network<T>& net) { return choose(net, 1).plan == PlanKind::tiny; }
+
   PyObject* call(PyObject* const* args) {
     if (args[2] != Py_None) return not_implemented();
     const ptrdiff_t n_in = net_->spec.sizes.front(), n_out = net_->spec.sizes.back();
@@ -34,7 +37,9 @@ class FastGradient {
         y->dimensions[1] != n_out || y->dimensions[0] != x->dimensions[0])
       return not_implemented();
     const ptrdiff_t n = x->dimensions[0];
-    if (n < 1 || !TinyPlan<T>::suits(*net_, n)) return not_implemented();
+    if (n < 1) return not_implemented();
+    const PlanChoice choice = choose(*net_, n);
+    if (choice.plan != PlanKind::tiny) return not_implemented();
     const T* target = reinterpret_cast<const T*>(y->data);
     for (ptrdiff_t i = 0; i < n * n_out; ++i)
       if (!(target[i] >= least_ && target[i] <= most_)) return not_implemented();
@@ -56,7 +61,7 @@ class FastGradient {
 
     if (busy_.test_and_set(std::memory_order_acquire)) return not_implemented();
     const Release release{busy_};
-    if (!plan_ || !plan_->fits(n)) plan_ = std::make_unique<TinyPlan<T>>(*net_, n, nullptr);
+    if (!plan_ || plan_->choice() != choice) plan_ = make_plan(*net_, choice);
     Data<T> data;
     data.x = x->data;
     data.x_stride = n_in * ptrdiff_t(sizeof(T));
@@ -72,6 +77,12 @@ class FastGradient {
   }
 
  private:
+  static PlanChoice choose(const Network<T>& net, ptrdiff_t rows) {
+    PlanRequest request;
+    request.rows = rows;
+    return choose_plan(net, request);
+  }
+
   // Lets the next caller in, also where there was no memory for a plan.
   struct Release {
     std::atomic_flag& flag;
@@ -81,7 +92,7 @@ class FastGradient {
   std::shared_ptr<const Network<T>> net_;
   pybind11::array params_;
   T least_ = std::numeric_limits<T>::lowest(), most_ = std::numeric_limits<T>::max();
-  std::unique_ptr<TinyPlan<T>> plan_;
+  std::unique_ptr<Plan<T>> plan_;
   std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
 };
 

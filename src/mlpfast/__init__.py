@@ -3,14 +3,32 @@
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
-from mlpfast import _moved, datasets, kernels, plotting
+from mlpfast import (
+    _moved,
+    arrays,
+    backends,
+    config,
+    datasets,
+    files,
+    initializers,
+    inspection,
+    kernels,
+    model,
+    net,
+    plotting,
+    spec,
+    training,
+)
+from mlpfast._public import show_public_names as _show_public_names
 from mlpfast._version import __version__
 from mlpfast.backends import BackendError, FallbackWarning
 from mlpfast.config import get_num_threads, set_num_threads, show_config
 from mlpfast.inspection.explain import explain_step
 from mlpfast.inspection.gradient_check import check_gradients
+from mlpfast.inspection.plan import explain_plan
 from mlpfast.model import MLP
 from mlpfast.spec import SGD, Adam, AdamW, Huber, NetSpec, Optimizer, Quantile, RMSprop
+from mlpfast.spec import schedules as _schedules
 from mlpfast.spec.schedules import (
     CosineDecay,
     ExponentialDecay,
@@ -19,6 +37,8 @@ from mlpfast.spec.schedules import (
     StepDecay,
 )
 from mlpfast.training import TrainingDiverged
+from mlpfast.training import callbacks as _callbacks
+from mlpfast.training import history as _history
 from mlpfast.training.callbacks import (
     Callback,
     CSVLogger,
@@ -61,6 +81,7 @@ __all__ = [
     "__version__",
     "check_gradients",
     "datasets",
+    "explain_plan",
     "explain_step",
     "get_num_threads",
     "kernels",
@@ -80,6 +101,10 @@ _LAZY = {
 _FACES = ("keras", "sklearn")
 
 _moved.install()
+_show_public_names(
+    *(arrays, backends, config, datasets, files, initializers, inspection, kernels, model, net),
+    *(plotting, spec, _schedules, training, _callbacks, _history),
+)
 
 
 def __getattr__(name: str) -> _Any:

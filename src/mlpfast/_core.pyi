@@ -37,6 +37,14 @@ class Network32:
         dropout: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
         isa: str,
     ) -> None: ...
+    def choose_plan(
+        self,
+        n: typing.SupportsInt | typing.SupportsIndex,
+        batch_size: typing.SupportsInt | typing.SupportsIndex,
+        in_order: bool,
+        clips: bool,
+        threads: typing.SupportsInt | typing.SupportsIndex,
+    ) -> dict: ...
     def evaluate(
         self,
         params: numpy.typing.NDArray[numpy.float32],
@@ -128,6 +136,8 @@ class Trainer32:
         v: numpy.typing.NDArray[numpy.float32],
     ) -> None: ...
     @property
+    def plan(self) -> typing.Any: ...
+    @property
     def steps(self) -> int: ...
 
 class Network64:
@@ -142,6 +152,14 @@ class Network64:
         dropout: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
         isa: str,
     ) -> None: ...
+    def choose_plan(
+        self,
+        n: typing.SupportsInt | typing.SupportsIndex,
+        batch_size: typing.SupportsInt | typing.SupportsIndex,
+        in_order: bool,
+        clips: bool,
+        threads: typing.SupportsInt | typing.SupportsIndex,
+    ) -> dict: ...
     def evaluate(
         self,
         params: numpy.typing.NDArray[numpy.float64],
@@ -232,6 +250,8 @@ class Trainer64:
         m: numpy.typing.NDArray[numpy.float64],
         v: numpy.typing.NDArray[numpy.float64],
     ) -> None: ...
+    @property
+    def plan(self) -> typing.Any: ...
     @property
     def steps(self) -> int: ...
 

@@ -14,6 +14,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mlpfast._public import show_public_names
+
+__all__ = ["main"]
+
 _USAGE = "usage: python -m mlpfast.accel [-m module | program.py] [argument ...]"
 
 
@@ -41,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         runpy.run_path(program[0], run_name="__main__")
     return 0
 
+
+show_public_names(sys.modules[__name__])
 
 if __name__ == "__main__":
     sys.exit(main())

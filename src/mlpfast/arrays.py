@@ -9,6 +9,18 @@ import numpy as np
 from mlpfast.backends.base import Array, Data
 from mlpfast.spec import LOSS_RECORDS, NetSpec, check_real
 
+__all__ = [
+    "as_array",
+    "as_finite",
+    "check_data",
+    "check_finite",
+    "check_out",
+    "check_sample_weight",
+    "check_x",
+    "check_y",
+    "not_finite",
+]
+
 _CHUNK_ROWS = 65536
 _SHORT = 4096
 

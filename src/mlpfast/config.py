@@ -11,6 +11,13 @@ from mlpfast import backends
 from mlpfast._version import __version__
 from mlpfast.backends import threads
 
+__all__ = [
+    "config",
+    "get_num_threads",
+    "set_num_threads",
+    "show_config",
+]
+
 set_num_threads = threads.set_num_threads
 get_num_threads = threads.num_threads
 

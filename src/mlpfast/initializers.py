@@ -12,6 +12,15 @@ from mlpfast.arrays import as_array, as_finite
 from mlpfast.backends.base import Array
 from mlpfast.spec import NetSpec, check_choice
 
+__all__ = [
+    "RULES",
+    "RandomState",
+    "Rule",
+    "assign",
+    "initialize",
+    "random_source",
+]
+
 RandomState: TypeAlias = np.random.Generator | np.random.RandomState
 Rule: TypeAlias = Callable[[RandomState, int, int, str], tuple[Array, Array]]
 

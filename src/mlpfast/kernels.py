@@ -11,6 +11,11 @@ from mlpfast.arrays import as_array, check_out
 from mlpfast.backends.base import Array
 from mlpfast.spec import ACTIVATIONS, FORWARD_ONLY, check_choice
 
+__all__ = [
+    "dense_backward",
+    "dense_forward",
+]
+
 
 def dense_forward(
     x: Any,
@@ -76,7 +81,7 @@ def dense_backward(
     need_dx: bool = True,
     backend: str | None = None,
 ) -> tuple[Array | None, Array, Array]:
-    """Return the gradients of a dense layer by its input, weights and bias.
+    """Return the gradients with respect to the input, weights and bias of a dense layer.
 
     With delta = dL/dz = grad_a * activation'(z): ``dx = delta @ w.T``, ``dw = x.T @ delta``,
     ``db = delta.sum(axis=0)`` (Rumelhart, Hinton and Williams, 1986).
@@ -90,7 +95,7 @@ def dense_backward(
         "gelu" that cannot be done: pass the pre-activation ``z = x @ w + b`` instead
         (``dense_forward(x, w, b, "identity")``).
     grad_a : (n, n_out) array
-        Gradient of the loss by the layer's output.
+        Gradient of the loss with respect to the output of the layer.
     activation : str
         As in `dense_forward`; "step" has no derivative.
     need_dx : bool

@@ -18,6 +18,11 @@ from mlpfast.spec import Loss, NetSpec, Optimizer, check_optimizer, check_real
 from mlpfast.training.callbacks import Callback
 from mlpfast.training.history import History, check_metrics, summarize
 
+__all__ = [
+    "MLP",
+    "check_net",
+]
+
 
 class MLP(Net):
     """A multilayer perceptron: a chain of dense layers.
@@ -30,7 +35,8 @@ class MLP(Net):
         Of the hidden layers, one for all or one each; see `mlpfast.spec.ACTIVATIONS`.
     output_activation : str, default "identity"
     loss : str, Huber or Quantile, default "mse"
-        With o the outputs and t the targets of a row: "mse" mean (o-t)^2, "squared_error"
+        One of `mlpfast.spec.LOSSES`; `mlpfast.spec.LOSS_RECORDS` has the formula of each. Among
+        them are, with o the outputs and t the targets of a row: "mse" mean (o-t)^2, "squared_error"
         1/2 sum (o-t)^2, "mae" mean abs(o-t), "huber" or ``Huber(delta)``, "quantile" (0.5) or
         ``Quantile(quantile)``, "poisson" mean(o - t log o), "binary_crossentropy" (mean over
         outputs; needs a sigmoid output) and "categorical_crossentropy" (needs softmax), both from
@@ -185,7 +191,7 @@ class MLP(Net):
         input_scale: float = 1.0,
         out: Array | None = None,
     ) -> tuple[float, Array]:
-        """Return the loss on all of X and its gradient by the parameters.
+        """Return the loss on all of X and its gradient with respect to the parameters.
 
         Parameters
         ----------
@@ -284,7 +290,7 @@ class MLP(Net):
             row of weight 2 came twice. A batch without weight has the gradient 0, which is a step
             nonetheless: of momentum, weight decay and l2.
         validation_data : (X, Y) or (X, Y, sample_weight), optional
-            Judged after each epoch.
+            Evaluated after each epoch.
         metrics : names out of "accuracy", "mse", "mae"
             "accuracy" means little for a regression: there ask for "mae", or for nothing by ().
         l2 : float or list of float, default 0

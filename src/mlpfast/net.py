@@ -15,6 +15,10 @@ from mlpfast.backends.base import Array, Backend, Trainer, no_fast_gradient
 from mlpfast.initializers import RandomState, assign, random_source
 from mlpfast.spec import NetSpec, Optimizer
 
+__all__ = [
+    "Net",
+]
+
 _ALIGNMENT = 64
 # Vector kernels may read, never use, up to one vector beyond the last parameter.
 _SLACK = 64

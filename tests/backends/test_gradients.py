@@ -1,7 +1,5 @@
 """Gradients against central differences: every activation, loss and reduction on every backend."""
 
-import itertools
-
 import numpy as np
 import pytest
 
@@ -16,12 +14,7 @@ LEARNING = [name for name in ACTIVATIONS if name not in FORWARD_ONLY]
 KINKED = ("relu", "leaky_relu")
 POSITIVE = ("sigmoid", "softplus", "exp", "softmax")  # outputs whose logarithm exists
 
-PARAMETRIC = [mlpfast.Huber(0.3), mlpfast.Quantile(0.9)]
-PAIRS = [
-    (loss, output)
-    for loss, output in itertools.product([*LOSSES, *PARAMETRIC], LEARNING)
-    if REQUIRED_OUTPUT.get(loss, output) == output and (loss != "poisson" or output in POSITIVE)
-]
+EVERY_LOSS = [*LOSSES, mlpfast.Huber(0.3), mlpfast.Quantile(0.9)]
 
 
 def problem(hidden, output, loss, bias, reduction, backend):
@@ -66,7 +59,8 @@ def check(hidden, output, loss, backend):
         expected = differences(lambda: net.loss_and_grad(x, y, weight)[0], net.params)  # noqa: B023
         # A difference of two losses near 1 has about 1e-16 / eps of rounding in it.
         atol = 1e-9 * max(1.0, np.abs(expected).max())
-        np.testing.assert_allclose(gradient, expected, rtol=RTOL, atol=atol)
+        case = f"{output}, bias={bias}, {reduction}, weighted={weight is not None}"
+        np.testing.assert_allclose(gradient, expected, rtol=RTOL, atol=atol, err_msg=case)
         assert np.abs(gradient).max() > 1e-6  # or nothing would have been compared
 
 
@@ -75,9 +69,11 @@ def test_hidden_activation(hidden, backend):
     check(hidden, "identity", "squared_error", backend)
 
 
-@pytest.mark.parametrize(("loss", "output"), PAIRS)
-def test_output_activation_and_loss(loss, output, backend):
-    check("tanh", output, loss, backend)
+@pytest.mark.parametrize("loss", EVERY_LOSS)
+def test_loss_and_output_activation(loss, backend):
+    outputs = POSITIVE if loss == "poisson" else LEARNING
+    for output in [REQUIRED_OUTPUT[loss]] if loss in REQUIRED_OUTPUT else outputs:
+        check("tanh", output, loss, backend)
 
 
 @pytest.mark.parametrize("loss", ["categorical_crossentropy", "mse"])
@@ -106,21 +102,23 @@ def test_mixed_activations(backend):
 
 
 @pytest.mark.parametrize("name", LEARNING)
-@pytest.mark.parametrize("shape", [(1, 1, 1), (4, 3, 5), (3, 7, 2)])
-def test_dense_backward(name, shape, backend):
-    n, n_in, n_out = shape
-    for seed in range(100):
-        rng = np.random.default_rng(seed)
-        x, w = rng.standard_normal((n, n_in)), rng.standard_normal((n_in, n_out))
-        b, g = rng.standard_normal(n_out), rng.standard_normal((n, n_out))
-        z = dense_forward(x, w, b, backend=backend)
-        if name not in KINKED or np.abs(z).min() > 1e-3:
-            break
-    kept = z if name in FROM_PREACTIVATION else dense_forward(x, w, b, name, backend=backend)
-    actual = dense_backward(x, w, kept, g, name, backend=backend)
+def test_dense_backward(name, backend):
+    for n, n_in, n_out in [(1, 1, 1), (4, 3, 5), (3, 7, 2)]:
+        for seed in range(100):
+            rng = np.random.default_rng(seed)
+            x, w = rng.standard_normal((n, n_in)), rng.standard_normal((n_in, n_out))
+            b, g = rng.standard_normal(n_out), rng.standard_normal((n, n_out))
+            z = dense_forward(x, w, b, backend=backend)
+            if name not in KINKED or np.abs(z).min() > 1e-3:
+                break
+        kept = z if name in FROM_PREACTIVATION else dense_forward(x, w, b, name, backend=backend)
+        actual = dense_backward(x, w, kept, g, name, backend=backend)
 
-    def total():
-        return float((g * dense_forward(x, w, b, name, backend=backend)).sum())
+        def total():
+            a = dense_forward(x, w, b, name, backend=backend)  # noqa: B023 - called below
+            return float((g * a).sum())  # noqa: B023
 
-    for gradient, values in zip(actual, (x, w, b), strict=True):
-        np.testing.assert_allclose(gradient, differences(total, values), rtol=RTOL, atol=1e-8)
+        for gradient, values in zip(actual, (x, w, b), strict=True):
+            expected = differences(total, values)
+            case = f"{n} rows of {n_in} to {n_out}"
+            np.testing.assert_allclose(gradient, expected, rtol=RTOL, atol=1e-8, err_msg=case)

@@ -23,22 +23,22 @@ def layer(shape, dtype, seed=0):
     return x, w, b, rng.standard_normal((n, n_out)).astype(dtype)
 
 
-def close(actual, expected, rtol):
+def close(actual, expected, rtol, case=""):
     """Relative to the largest entry as well, since sums of mixed signs cancel."""
     scale = np.abs(expected).max(initial=0.0)
-    np.testing.assert_allclose(actual, expected, rtol=rtol, atol=rtol * scale)
+    np.testing.assert_allclose(actual, expected, rtol=rtol, atol=rtol * scale, err_msg=case)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", [n for n in ACTIVATIONS if n != "step"])
-def test_forward(name, shape, backend, dtype):
-    x, w, b, _ = layer(shape, dtype)
-    z = x.astype(float) @ w.astype(float)
-    for bias, shift in ((b, b.astype(float)), (None, 0.0)):
-        a = dense_forward(x, w, bias, name, backend=backend)
-        assert a.dtype == dtype
-        assert a.shape == (shape[0], shape[2])
-        close(a, reference.activation(name, z + shift), RTOL[dtype])
+def test_forward(name, backend, dtype):
+    for shape in SHAPES:
+        x, w, b, _ = layer(shape, dtype)
+        z = x.astype(float) @ w.astype(float)
+        for bias, shift in ((b, b.astype(float)), (None, 0.0)):
+            a = dense_forward(x, w, bias, name, backend=backend)
+            assert a.dtype == dtype
+            assert a.shape == (shape[0], shape[2])
+            close(a, reference.activation(name, z + shift), RTOL[dtype], f"{shape}")
 
 
 def test_forward_step(backend, dtype):
@@ -53,25 +53,26 @@ def test_forward_step(backend, dtype):
     np.testing.assert_array_equal(out, [[0], [1], [1], [0]])
 
 
-@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", LEARNING)
-def test_backward(name, shape, backend, dtype):
-    x, w, b, g = layer(shape, dtype)
-    # The reference starts from the same z, so that both are on the same side of a kink.
-    z = dense_forward(x, w, b, backend=backend)
-    kept = z if name in FROM_PREACTIVATION else dense_forward(x, w, b, name, backend=backend)
-    delta = reference.delta(name, z, g)
-    dx, dw, db = dense_backward(x, w, kept, g, name, backend=backend)
-    assert dx.dtype == dw.dtype == db.dtype == dtype
-    close(dx, delta @ w.astype(float).T, SQUARED_RTOL[dtype])
-    close(dw, x.astype(float).T @ delta, SQUARED_RTOL[dtype])
-    close(db, delta.sum(axis=0), SQUARED_RTOL[dtype])
-    nothing, dw_again, db_again = dense_backward(
-        x, w, kept, g, name, need_dx=False, backend=backend
-    )
-    assert nothing is None
-    np.testing.assert_array_equal(dw_again, dw)
-    np.testing.assert_array_equal(db_again, db)
+def test_backward(name, backend, dtype):
+    rtol = SQUARED_RTOL[dtype]
+    for shape in SHAPES:
+        x, w, b, g = layer(shape, dtype)
+        # The reference starts from the same z, so that both are on the same side of a kink.
+        z = dense_forward(x, w, b, backend=backend)
+        kept = z if name in FROM_PREACTIVATION else dense_forward(x, w, b, name, backend=backend)
+        delta = reference.delta(name, z, g)
+        dx, dw, db = dense_backward(x, w, kept, g, name, backend=backend)
+        assert dx.dtype == dw.dtype == db.dtype == dtype
+        close(dx, delta @ w.astype(float).T, rtol, f"dx, {shape}")
+        close(dw, x.astype(float).T @ delta, rtol, f"dw, {shape}")
+        close(db, delta.sum(axis=0), rtol, f"db, {shape}")
+        nothing, dw_again, db_again = dense_backward(
+            x, w, kept, g, name, need_dx=False, backend=backend
+        )
+        assert nothing is None
+        np.testing.assert_array_equal(dw_again, dw)
+        np.testing.assert_array_equal(db_again, db)
 
 
 @pytest.mark.parametrize("name", LEARNING)

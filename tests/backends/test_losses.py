@@ -1,5 +1,7 @@
 """Losses against figures worked out by hand, extreme logits, labels, and scikit-learn's metrics."""
 
+import functools
+import itertools
 from math import log
 
 import numpy as np
@@ -33,7 +35,7 @@ COUNTS = np.array([[1.0, 0.0, 3.0], [2.0, 1.0, 0.0]])
 RATES = np.array([[0.0, log(2), log(4)], [log(3), 0.0, -log(2)]])
 
 HAND = {
-    # name: (loss, output, x, t, loss of each row, gradient of each row by the logits)
+    # name: (loss, output, x, t, loss of each row, gradient of each row with respect to the logits)
     "mse": (
         *("mse", "identity", OUT, TARGET, [4.25 / 3, 10.0625 / 3]),
         [[1 / 3, 0, -4 / 3], [-2 / 3, 0.5 / 3, 2]],
@@ -108,22 +110,22 @@ HAND = {
 
 
 @pytest.mark.parametrize("name", HAND)
-@pytest.mark.parametrize("weights", [None, (1.0, 3.0), (2.0, 0.0), (0.0, 0.0)])
-def test_by_hand(name, weights, backend, dtype):
+def test_by_hand(name, backend, dtype):
     loss, output, x, t, row_losses, row_gradients = HAND[name]
-    w = np.ones(2) if weights is None else np.array(weights)
-    for reduction in ("mean", "sum"):
+    rtol, atol = RTOL[dtype], 3 * RTOL[dtype]
+    every_weight = [None, (1.0, 3.0), (2.0, 0.0), (0.0, 0.0)]
+    for reduction, weights in itertools.product(("mean", "sum"), every_weight):
+        close = functools.partial(
+            np.testing.assert_allclose, rtol=rtol, atol=atol, err_msg=f"{reduction}, {weights}"
+        )
+        w = np.ones(2) if weights is None else np.array(weights)
         net = passes_through(3, output, loss, dtype, backend, reduction)
         scale = 1.0 if reduction == "sum" else (1 / w.sum() if w.sum() else 0.0)
         value, gradient = net.loss_and_grad(x, t, weights)
-        atol = 3 * RTOL[dtype]
-        np.testing.assert_allclose(value, scale * w @ row_losses, rtol=RTOL[dtype], atol=atol)
-        # The bias adds to the logits: its gradient is that of the loss by the logits.
-        np.testing.assert_allclose(
-            gradient[9:], scale * w @ np.array(row_gradients), rtol=RTOL[dtype], atol=atol
-        )
-        judged = net.evaluate(x, t, weights)["loss"]
-        np.testing.assert_allclose(judged, value, rtol=RTOL[dtype], atol=atol)
+        close(value, scale * w @ row_losses)
+        # The bias adds to the logits: its gradient is that of the loss with respect to the logits.
+        close(gradient[9:], scale * w @ np.array(row_gradients))
+        close(net.evaluate(x, t, weights)["loss"], value)
 
 
 @pytest.mark.parametrize("size", [10.0, 50.0, 200.0, 1e4, 1e30])
@@ -176,7 +178,7 @@ def test_clipped_probabilities(size, n, backend, dtype):
 
 @pytest.mark.parametrize("n", [2, 40])
 def test_losses_of_scikit_learn_at_any_logits(n, backend):
-    """Digits that its form loses are lost here too: its L-BFGS goes by them."""
+    """Digits that its formula loses are lost here too: its L-BFGS depends on them."""
     theirs = pytest.importorskip("sklearn.neural_network._base")
     wide = np.concatenate([np.linspace(-40, 40, 241), [-760.0, -720.0, 200.0, 700.0, 720.0]])
     cases = (
@@ -205,7 +207,6 @@ def test_losses_of_scikit_learn_at_any_logits(n, backend):
             np.testing.assert_allclose(value, expected, rtol=1e-9, atol=1e-15)
 
 
-@pytest.mark.parametrize("n_out", [2, 3, 10, 17, 67])
 @pytest.mark.parametrize(
     ("loss", "output"),
     [
@@ -216,29 +217,33 @@ def test_losses_of_scikit_learn_at_any_logits(n, backend):
         ("squared_error", "tanh"),
     ],
 )
-def test_labels_equal_one_hot_rows(n_out, loss, output, backend, dtype):
-    rng = np.random.default_rng(n_out)
-    x = rng.standard_normal((23, 5))
-    labels = rng.integers(0, n_out, 23)
-    weight = rng.random(23)
-    net = mlpfast.MLP(
-        *([5, 7, n_out], "tanh", output, loss),
-        dtype=dtype,
-        random_state=0,
-        backend=backend,
-    )
-    one_hot = np.eye(n_out)[labels]
-    for kind in (np.int64, np.uint8, np.float32, bool):
-        if kind is bool and n_out > 2:
-            continue
-        value, gradient = net.loss_and_grad(x, labels.astype(kind), weight)
-        expected, expected_gradient = net.loss_and_grad(x, one_hot, weight)
-        np.testing.assert_allclose(value, expected, rtol=RTOL[dtype])
-        np.testing.assert_allclose(
-            gradient, expected_gradient, rtol=1e-4 if dtype == "float32" else 1e-10, atol=1e-6
+def test_labels_equal_one_hot_rows(loss, output, backend, dtype):
+    rtol = 1e-4 if dtype == "float32" else 1e-10
+    for n_out in (2, 3, 10, 17, 67):
+        rng = np.random.default_rng(n_out)
+        x = rng.standard_normal((23, 5))
+        labels = rng.integers(0, n_out, 23)
+        weight = rng.random(23)
+        net = mlpfast.MLP(
+            *([5, 7, n_out], "tanh", output, loss),
+            dtype=dtype,
+            random_state=0,
+            backend=backend,
         )
-        judged, from_rows = net.evaluate(x, labels, weight), net.evaluate(x, one_hot, weight)
-        assert judged == pytest.approx(from_rows, rel=RTOL[dtype])
+        one_hot = np.eye(n_out)[labels]
+        expected, expected_gradient = net.loss_and_grad(x, one_hot, weight)
+        report = net.evaluate(x, one_hot, weight)
+        for kind in (np.int64, np.uint8, np.float32, bool):
+            if kind is bool and n_out > 2:
+                continue
+            case = f"{n_out} outputs, {kind.__name__}"
+            value, gradient = net.loss_and_grad(x, labels.astype(kind), weight)
+            np.testing.assert_allclose(value, expected, rtol=RTOL[dtype], err_msg=case)
+            np.testing.assert_allclose(
+                gradient, expected_gradient, rtol=rtol, atol=1e-6, err_msg=case
+            )
+            of_labels = net.evaluate(x, labels.astype(kind), weight)
+            assert of_labels == pytest.approx(report, rel=RTOL[dtype]), case
 
 
 def test_metrics_by_hand(backend, dtype):

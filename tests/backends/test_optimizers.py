@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 
 import mlpfast
-from reference import Rules, adam, adam_with_epsilon_hat, rmsprop, sgd, sgd_with_scaled_velocity
+from mlpfast import PerStep
+from reference import (
+    Rules,
+    adam,
+    adam_with_epsilon_hat,
+    rmsprop,
+    rmsprop_with_epsilon_in_root,
+    sgd,
+    sgd_with_scaled_velocity,
+)
+from torch_peer import TorchPeer
 
 # optimizer, textbook rule and its options, name in torch.optim and its options, if it is there
 CASES = {
@@ -29,7 +39,7 @@ CASES = {
         mlpfast.SGD(0.1, momentum=0.8, nesterov=True, scaled_velocity=True),
         *(sgd_with_scaled_velocity, {"momentum": 0.8, "nesterov": True}, None, {}),
     ),
-    "a velocity that never ends": (
+    "momentum of 1": (
         mlpfast.SGD(0.02, momentum=1.0, scaled_velocity=True),
         *(sgd_with_scaled_velocity, {"momentum": 1.0}, None, {}),
     ),
@@ -64,6 +74,21 @@ CASES = {
         *(rmsprop, {"rho": 0.9, "epsilon": 1e-3, "momentum": 0.7}),
         *("RMSprop", {"alpha": 0.9, "eps": 1e-3, "momentum": 0.7}),
     ),
+    "rmsprop with epsilon in the root": (
+        mlpfast.RMSprop(0.05, rho=0.9, epsilon=1e-4, epsilon_in_root=True),
+        *(rmsprop_with_epsilon_in_root, {"epsilon": 1e-4}, None, {}),
+    ),
+    "rmsprop with epsilon in the root and momentum": (
+        mlpfast.RMSprop(
+            *(0.02,),
+            rho=0.9,
+            epsilon=1e-4,
+            momentum=0.7,
+            epsilon_in_root=True,
+            scaled_velocity=True,
+        ),
+        *(rmsprop_with_epsilon_in_root, {"epsilon": 1e-4, "momentum": 0.7}, None, {}),
+    ),
 }
 
 
@@ -95,22 +120,22 @@ def textbook(rule, options, rates, l2, backend):
     return net.params
 
 
-def assert_params(net, expected):
+def assert_params(net, expected, case=""):
     # Adam divides by the root of small gradients, which float32 has to a few digits only.
     rtol, atol = (1e-3, 1e-4) if net.spec.dtype == "float32" else (1e-9, 1e-11)
-    np.testing.assert_allclose(net.params, expected, rtol=rtol, atol=atol)
+    np.testing.assert_allclose(net.params, expected, rtol=rtol, atol=atol, err_msg=case)
     start = make_net("float64", "numpy").params
     assert np.abs(expected - start).max() > 1e-2  # or nothing would have been compared
 
 
-@pytest.mark.parametrize("l2", [0.0, 0.3])
 @pytest.mark.parametrize("case", CASES)
-def test_five_steps_of_the_textbook(case, l2, backend, dtype):
+def test_five_steps_of_the_textbook(case, backend, dtype):
     optimizer, rule, options, *_ = CASES[case]
-    net = make_net(dtype, backend)
-    net.fit(*make_data(), epochs=5, batch_size=7, optimizer=optimizer, l2=l2)
     rates = [optimizer.learning_rate] * 5
-    assert_params(net, textbook(rule, options, rates, l2, backend))
+    for l2 in (0.0, 0.3):
+        net = make_net(dtype, backend)
+        net.fit(*make_data(), epochs=5, batch_size=7, optimizer=optimizer, l2=l2)
+        assert_params(net, textbook(rule, options, rates, l2, backend), f"l2={l2}")
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -122,6 +147,41 @@ def test_learning_rate_of_each_epoch(case, backend):
     net = make_net("float64", backend)
     net.fit(*make_data(), epochs=4, batch_size=7, optimizer=scheduled)
     assert_params(net, textbook(rule, options, rates, 0.0, backend))
+
+
+# Their rate enters the moments, or the moments do not divide by numbers near 0.
+STEPWISE = [
+    *("rate in the velocity", "rate in the velocity, nesterov", "adam with epsilon hat"),
+    *("adamw with epsilon hat", "rmsprop with epsilon in the root"),
+    "rmsprop with epsilon in the root and momentum",
+]
+
+
+@pytest.mark.parametrize("case", STEPWISE)
+def test_learning_rate_of_each_step(case, backend, dtype):
+    """Batches of two plans; the rate is 0 at one step."""
+    optimizer, rule, options, *_ = CASES[case]
+    rates = [0.1, 0.02, 0.0, 0.05, 0.03, 0.2]
+    scheduled = dataclasses.replace(optimizer, learning_rate=PerStep(lambda step: rates[step]))
+    for sizes, n, size in (([2, 3, 1], 7, 3), ([5, 17, 3], 150, 64)):
+        rng = np.random.default_rng(n)
+        x, y = rng.standard_normal((n, sizes[0])), rng.standard_normal((n, sizes[-1]))
+        net, judge = (
+            mlpfast.MLP(
+                *(sizes, "tanh"), loss="squared_error", dtype=d, random_state=2, backend=name
+            )
+            for d, name in ((dtype, backend), ("float64", "numpy"))
+        )
+        start = net.params.copy()
+        rules = Rules(rule, judge.params, **options)
+        batches = [slice(first, first + size) for first in range(0, n, size)]
+        for rate, rows in zip(rates, 2 * batches, strict=True):
+            judge.params = rules.step(judge.loss_and_grad(x[rows], y[rows])[1], rate)
+        net.fit(x, y, batch_size=size, epochs=2, shuffle=False, optimizer=scheduled)
+        rtol = 1e-3 if dtype == "float32" else 1e-8
+        atol = rtol * np.abs(judge.params).max()
+        np.testing.assert_allclose(net.params, judge.params, rtol=rtol, atol=atol)
+        assert np.abs(judge.params - start).max() > 1e-2  # or nothing would have been compared
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -151,7 +211,7 @@ def test_moments_reset_on_demand(case, backend, dtype):
         assert np.abs(kept.params - fresh.params).max() > 1e-6
 
 
-def test_another_rule_begins_afresh(backend):
+def test_another_rule_starts_afresh(backend):
     x, y = make_data()
     net, fresh = make_net("float64", backend), make_net("float64", backend)
     net.fit(x, y, epochs=3, optimizer=mlpfast.SGD(0.1, momentum=0.9))
@@ -171,7 +231,7 @@ def test_copies_carry_the_moments(backend, dtype):
     np.testing.assert_array_equal(net.params, twin.params)
 
 
-def test_l2_spares_the_biases(backend, dtype):
+def test_l2_leaves_out_the_biases(backend, dtype):
     """With a zero gradient of the loss, l2 alone shrinks the weights and nothing else."""
     net = mlpfast.MLP([3, 2], loss="squared_error", dtype=dtype, random_state=0, backend=backend)
     net.biases = [np.array([0.5, -2.0])]
@@ -183,24 +243,15 @@ def test_l2_spares_the_biases(backend, dtype):
 
 @pytest.mark.parametrize("case", [case for case in CASES if CASES[case][3]])
 def test_against_torch(case, backend):
-    torch = pytest.importorskip("torch")
     optimizer, _, _, name, options = CASES[case]
-    x, y = (torch.tensor(v) for v in make_data())
+    x, y = make_data()
     net = make_net("float64", backend)
-    layers = []
-    for w, b in zip(net.weights, net.biases, strict=True):
-        layer = torch.nn.Linear(*w.shape, dtype=torch.float64)
-        with torch.no_grad():
-            layer.weight.copy_(torch.tensor(w.T.copy()))
-            layer.bias.copy_(torch.tensor(b.copy()))
-        layers.append(layer)
-    peer = torch.nn.Sequential(layers[0], torch.nn.Tanh(), layers[1], torch.nn.Sigmoid())
-    stepper = getattr(torch.optim, name)(peer.parameters(), lr=optimizer.learning_rate, **options)
+    peer = TorchPeer(net, "Tanh", "Sigmoid")
+    kind = getattr(peer.torch.optim, name)
+    stepper = kind(peer.module.parameters(), lr=optimizer.learning_rate, **options)
     for _ in range(5):
         stepper.zero_grad()
-        (0.5 * ((peer(x) - y) ** 2).sum(dim=1).mean()).backward()
+        peer.squared_error(x, y).backward()
         stepper.step()
-    net.fit(*make_data(), epochs=5, batch_size=7, optimizer=optimizer)
-    parts = [p for layer in layers for p in (layer.weight.T, layer.bias)]
-    expected = np.concatenate([p.detach().numpy().ravel() for p in parts])
-    np.testing.assert_allclose(net.params, expected, rtol=1e-9, atol=1e-11)
+    net.fit(x, y, epochs=5, batch_size=7, optimizer=optimizer)
+    np.testing.assert_allclose(net.params, peer.params, rtol=1e-9, atol=1e-11)

@@ -10,15 +10,15 @@ from mlpfast import backends
 from mlpfast.arrays import check_data
 from mlpfast.backends.base import Data
 
-# sizes, output, loss, rows: by the way that the compiled backend takes.
+# sizes, output, loss, rows: by the plan of the compiled backend, the first word of the name.
 CASES = {
     "tiny": ([2, 5, 1], "sigmoid", "binary_log_loss", 4),
     "tiny, of classes": ([3, 4, 3], "softmax", "categorical_crossentropy", 7),
     "narrow": ([4, 32, 16, 4], "identity", "mse", 333),
     "narrow, in blocks": ([5, 20, 12, 1], "sigmoid", "binary_log_loss", 9973),
     "narrow, large for threads": ([30, 128, 64, 1], "identity", "huber", 700),
-    "slices": ([40, 100, 1], "identity", "squared_error", 200),
-    "slices, of classes": ([80, 150, 5], "softmax", "categorical_crossentropy", 250),
+    "sliced": ([40, 100, 1], "identity", "squared_error", 200),
+    "sliced, of classes": ([80, 150, 5], "softmax", "categorical_crossentropy", 250),
     "wide": ([300, 260, 130, 10], "softmax", "categorical_crossentropy", 128),
     "wide, more rows than a block": ([90, 400, 7], "identity", "mse", 1500),
 }
@@ -62,6 +62,13 @@ def same(got, want):
         np.testing.assert_array_equal(grad, other_grad)
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_the_cases_run_the_plans_that_they_name(case, compiled, dtype):
+    (sizes, hidden, output, loss), _, _, _ = problem(case, False, dtype)
+    net = mlpfast.MLP(sizes, hidden, output, loss, dtype=dtype, random_state=1, backend=compiled)
+    assert mlpfast.explain_plan(net, CASES[case][3]).plan == case.split(",")[0]
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("case", CASES)
 def test_equals_separate_calls(case, weighted, backend, dtype, restore_threads):
@@ -77,7 +84,7 @@ def test_equals_separate_calls(case, weighted, backend, dtype, restore_threads):
 
 def test_teams_that_change_from_call_to_call(backend, dtype, restore_threads, assume_near_cores):
     """Who has not been in the team so far has not read the rows."""
-    arguments, x, y, _ = problem("slices", False, dtype)
+    arguments, x, y, _ = problem("sliced", False, dtype)
     mlpfast.set_num_threads(4)
     net = mlpfast.MLP(*arguments, dtype=dtype, random_state=1, backend=backend)
     data = check_data(net.spec, x, y, None, 1.0)
@@ -89,7 +96,7 @@ def test_teams_that_change_from_call_to_call(backend, dtype, restore_threads, as
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "mean_over_rows"])
-@pytest.mark.parametrize("case", ["tiny", "narrow", "slices", "wide"])
+@pytest.mark.parametrize("case", ["tiny", "narrow", "sliced", "wide"])
 def test_reductions_and_inputs_of_other_types(case, reduction, backend):
     arguments, x, y, weight = problem(case, True, "float64")
     net = mlpfast.MLP(
@@ -101,7 +108,7 @@ def test_reductions_and_inputs_of_other_types(case, reduction, backend):
         same(calls(net, data, gradient_of(net, data)), calls(net, data, None))
 
 
-@pytest.mark.parametrize("case", ["tiny", "narrow", "slices", "wide"])
+@pytest.mark.parametrize("case", ["tiny", "narrow", "sliced", "wide"])
 def test_weights_of_zero_and_rows_that_are_not_finite(case, backend):
     arguments, x, y, weight = problem(case, True, "float64")
     net = mlpfast.MLP(*arguments, dtype="float64", random_state=1, backend=backend)
@@ -119,7 +126,7 @@ def test_weights_of_zero_and_rows_that_are_not_finite(case, backend):
 
 
 def test_keeps_its_arrays_alive(backend):
-    arguments, x, y, _ = problem("slices", False, "float64")
+    arguments, x, y, _ = problem("sliced", False, "float64")
     net = mlpfast.MLP(*arguments, dtype="float64", random_state=1, backend=backend)
     want = net.loss_and_grad(x, y)
     prepared = gradient_of(net, check_data(net.spec, x.copy(), y.copy(), None, 1.0))
@@ -131,11 +138,10 @@ def test_keeps_its_arrays_alive(backend):
     assert len(fillers) == 16
 
 
-@pytest.mark.parametrize("backend", [name for name in backends.available() if "cpp" in name])
-def test_a_second_thread_is_kept_out(backend):
+def test_a_second_thread_is_kept_out(compiled):
     """Each call gives the right gradient or a RuntimeError, and the next one is let in again."""
     arguments, x, y, _ = problem("narrow, in blocks", False, "float64")
-    net = mlpfast.MLP(*arguments, dtype="float64", random_state=1, backend=backend)
+    net = mlpfast.MLP(*arguments, dtype="float64", random_state=1, backend=compiled)
     data = check_data(net.spec, x, y, None, 1.0)
     want, prepared = calls(net, data, None, 1), gradient_of(net, data)
     outcomes, unexpected, enough = set(), [], threading.Event()
@@ -173,7 +179,7 @@ def test_teams_of_changing_size(restore_threads):
     if "cpp" not in backends.available():
         pytest.skip("needs the extension")
     mlpfast.set_num_threads(3)
-    arguments, x, y, _ = problem("slices, of classes", False, "float64")
+    arguments, x, y, _ = problem("sliced, of classes", False, "float64")
     net = mlpfast.MLP(*arguments, dtype="float64", random_state=1, backend="cpp")
     data = check_data(net.spec, x, y, None, 1.0)
     want = calls(net, data, None, 1)

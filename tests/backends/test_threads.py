@@ -169,48 +169,103 @@ def test_affinity_of_a_real_process():
 # ------------------------------------------------------------------ the number changes nothing
 
 
-def train(backend, *, sizes=(20, 70, 33, 3), n=300, batch_size=64, dtype="float32"):
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(n, sizes[0])).astype(dtype)
-    y = rng.integers(0, sizes[-1], n)
-    net = mlpfast.MLP(
-        list(sizes),
-        "relu",
-        "softmax",
-        "categorical_crossentropy",
-        dtype=dtype,
-        random_state=0,
-        backend=backend,
-    )
-    h = net.fit(x, y, epochs=2, batch_size=batch_size)
-    loss, grad = net.loss_and_grad(x, y)
-    evaluated = net.evaluate(x, y, metrics=("accuracy", "mse", "mae"))
-    return (
-        net.params.tobytes(),
-        net.predict(x).tobytes(),
-        loss,
-        grad.tobytes(),
-        evaluated,
-        h.history,
-    )
-
-
-JOBS = {
-    "batches": {},
-    "all rows in a batch": {"n": 5000, "sizes": (4, 32, 16, 4), "batch_size": 5000},
-    "wide": {"sizes": (129, 515, 10), "n": 130, "batch_size": 128},
-    "double": {"dtype": "float64", "sizes": (61, 127, 10)},
+# sizes, hidden and output activation, loss, rows, batch, epochs. The first word of a name is the
+# plan of the compiled backend, as long as neither clipping nor dropout rules out the tiny one.
+NETS = {
+    "wide": ([300, 260, 130, 10], "relu", "softmax", "categorical_crossentropy", 500, 128, 2),
+    "wide, odd sizes": ([129, 515, 10], "relu", "softmax", "categorical_crossentropy", 130, 128, 2),
+    # Layers with fewer inputs than there are threads.
+    "wide, hourglass": ([784, 64, 3, 64, 784], "tanh", "identity", "mse", 150, 50, 2),
+    "wide, two units": ([1200, 2, 32, 1200], "tanh", "identity", "mse", 150, 50, 2),
+    "narrow": ([4, 32, 16, 4], "tanh", "identity", "mse", 9973, 9973, 5),
+    "narrow, uneven": ([3, 7, 1], "gelu", "sigmoid", "binary_crossentropy", 3001, 1000, 3),
+    "narrow, several groups": (
+        *([30, 128, 64, 1], "relu", "sigmoid", "binary_crossentropy"),
+        *(700, 330, 3),
+    ),
+    "tiny": ([2, 5, 1], "sigmoid", "sigmoid", "squared_error", 4, 4, 300),
+    "narrow, quantile": ([12, 90, 2], "relu", "identity", mlpfast.Quantile(0.9), 900, 300, 2),
+    # One hidden layer, whose units are shared out.
+    "sliced": ([30, 150, 5], "relu", "softmax", "categorical_crossentropy", 450, 200, 3),
+    "sliced, one batch": ([30, 130, 2], "silu", "sigmoid", "mse", 250, 250, 3),
+    "sliced, uneven": ([150, 100, 1], "tanh", "identity", "huber", 400, 197, 3),
 }
 
+# What else a step may do, on one net for each way of sharing it: options of the net, and of `fit`.
+OPTIONS = {
+    "clip_norm": ({}, {"optimizer": mlpfast.Adam(0.01, clip_norm=0.05), "l2": 0.01}),
+    "clip_value": ({}, {"optimizer": mlpfast.Adam(0.01, clip_value=0.002), "l2": 0.01}),
+    "dropout": ({"dropout": 0.3}, {}),
+    "input_dropout": ({"input_dropout": 0.4}, {}),
+    "dropout of all layers": ({"dropout": 0.5, "input_dropout": 0.2}, {}),
+    "means over rows": (
+        {"reduction": "mean_over_rows"},
+        {"optimizer": mlpfast.Adam(0.01, epsilon_hat=True), "l2_in_loss": True},
+    ),
+}
+WITH_OPTIONS = ["tiny", "sliced", "narrow", "narrow, several groups", "wide"]
 
-@pytest.mark.parametrize("job", JOBS)
-def test_bitwise_the_same_for_any_number_of_threads(backend, restore_threads, job):
+
+def trained(name, dtype, backend, net_options=None, **fit_options):
+    """Return the net, its history and what else it computes, on data of a fixed seed."""
+    sizes, hidden, output, loss, n, batch_size, epochs = NETS[name]
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((n, sizes[0])).astype(dtype)
+    y = rng.random((n, sizes[-1]))
+    if loss == "categorical_crossentropy":
+        y = rng.integers(0, sizes[-1], n)
+    arguments = {"dtype": dtype, "random_state": 0, "backend": backend, **(net_options or {})}
+    net = mlpfast.MLP(sizes, hidden, output, loss, **arguments)
+    arguments = {"epochs": epochs, "batch_size": batch_size, "metrics": ("accuracy", "mae")}
+    arguments = {"optimizer": mlpfast.Adam(0.01), **arguments, **fit_options}
+    figures = net.fit(x, y, **arguments).history
+    figures["predictions"] = net.predict(x).tolist()
+    figures["evaluation"] = net.evaluate(x, y)
+    figures["gradient"] = net.loss_and_grad(x, y)[1].tolist()
+    return net, figures
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_the_nets_run_the_plans_that_they_name(name, compiled, dtype):
+    sizes, hidden, output, loss, n, batch_size, _ = NETS[name]
+    net = mlpfast.MLP(sizes, hidden, output, loss, dtype=dtype, backend=compiled)
+    assert mlpfast.explain_plan(net, batch_size, n).plan == name.split(",")[0]
+
+
+# Not on NumPy's backend, whose products run in a BLAS that has threads of its own.
+@pytest.mark.parametrize("name", NETS)
+def test_threads_do_not_change_a_bit(name, accelerated, dtype, restore_threads, assume_near_cores):
     results = []
-    for n in (1, 2, 3, 8):
-        mlpfast.set_num_threads(n)
-        results.append(train(backend, **JOBS[job]))
-    for n, result in zip((2, 3, 8), results[1:], strict=True):
-        assert result == results[0], f"{n} threads differ from one"
+    for count, near in [(1, True), (2, True), (3, True), (4, True), (8, True), (4, False)]:
+        mlpfast.set_num_threads(count)
+        assume_near_cores(near)
+        net, figures = trained(name, dtype, accelerated)
+        results.append((net.params, figures, f"{count} threads, near={near}"))
+    for params, figures, case in results[1:]:
+        np.testing.assert_array_equal(params, results[0][0], err_msg=case)
+        assert figures == results[0][1], case
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("name", WITH_OPTIONS)
+def test_threads_do_not_change_a_bit_with(name, option, accelerated, dtype, restore_threads):
+    net_options, fit_options = OPTIONS[option]
+    if option == "means over rows":
+        sizes, n = NETS[name][0], NETS[name][4]
+        l2 = [0.01, 0.0, 0.1][: len(sizes) - 1]
+        fit_options = {"l2": l2, "sample_weight": np.linspace(0, 2, n), **fit_options}
+    results = []
+    for count in (1, 2, 3):
+        mlpfast.set_num_threads(count)
+        net, figures = trained(name, dtype, accelerated, net_options, **fit_options)
+        results.append((net.params.tobytes(), figures))
+    assert results[1] == results[0], "2 threads"
+    assert results[2] == results[0], "3 threads"
+
+
+def test_the_same_run_twice_gives_the_same_bits(backend, dtype):
+    nets = [trained("narrow, uneven", dtype, backend)[0] for _ in range(2)]
+    np.testing.assert_array_equal(nets[0].params, nets[1].params)
 
 
 def test_the_number_may_change_between_fits_of_a_net(backend, restore_threads):
@@ -232,17 +287,21 @@ def test_the_number_may_change_between_fits_of_a_net(backend, restore_threads):
 
 def test_threads_that_fit_at_once_do_not_disturb_each_other(backend, restore_threads):
     mlpfast.set_num_threads(2)
-    want = train(backend)
     results, errors = [], []
     barrier = threading.Barrier(4)
+
+    def train():
+        net, figures = trained("narrow, several groups", "float32", backend)
+        return net.params.tobytes(), figures
 
     def work():
         try:
             barrier.wait()
-            results.append(train(backend))
+            results.append(train())
         except BaseException as error:  # noqa: BLE001 - shown below, in the thread of the test
             errors.append(error)
 
+    want = train()
     workers = [threading.Thread(target=work) for _ in range(4)]
     for worker in workers:
         worker.start()

@@ -46,6 +46,12 @@ def rows_of(text):
     return list(csv.reader(io.StringIO(text)))
 
 
+def read_net(path):
+    """Return the net of a file and the facts that were saved with it."""
+    saved = files.read(path)
+    return mlpfast.MLP.from_spec(saved.spec, saved.params, backend="numpy"), saved.extra
+
+
 def flowers(path, names=True, n=90, seed=0):
     """Write a CSV of three well separated kinds, and return features and kinds."""
     rng = np.random.default_rng(seed)
@@ -204,7 +210,7 @@ def test_csv_classes_from_training_to_prediction(run, learn, tmp_path):
     np.testing.assert_allclose(p.sum(axis=1), 1, atol=2e-6)
 
     # the saved scaling is that of the training rows, and predict applies it
-    net, extra = mlpfast.MLP.load(model, backend="numpy"), files.read(model).extra
+    net, extra = read_net(model)
     standard = (X - extra["mean"]) / extra["scale"]
     np.testing.assert_allclose(p, net.predict(standard), atol=1e-6)
     assert np.abs(standard.mean(axis=0)).max() < 0.2
@@ -217,7 +223,7 @@ def test_csv_classes_from_training_to_prediction(run, learn, tmp_path):
 
 
 def test_evaluate_matches_classes_by_name(run, learn, tmp_path):
-    """A file with fewer classes, or in another order, is still judged rightly."""
+    """A file with fewer classes, or in another order, is still evaluated correctly."""
     flowers(tmp_path / "t.csv")
     model = tmp_path / "net.npz"
     learn(tmp_path / "t.csv", "--hidden", 8, "--save", model)
@@ -282,7 +288,7 @@ def test_npz_of_bytes_is_scaled_by_the_largest(run, learn, tmp_path):
     np.savez(tmp_path / "t.npz", X=pixels, y=y)
     model = tmp_path / "net.npz"
     assert learn(tmp_path / "t.npz", "--save", model)["held_out"]["accuracy"] > 0.95
-    net, extra = mlpfast.MLP.load(model, backend="numpy"), files.read(model).extra
+    net, extra = read_net(model)
     assert extra["input_scale"] == 1 / 16
     _, out, _ = run("predict", model, tmp_path / "t.npz", *BACKEND)
     expected = net.predict(pixels, input_scale=1 / 16).argmax(axis=1)

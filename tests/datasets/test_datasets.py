@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mlpfast import datasets
-from mlpfast.datasets import tables
+from mlpfast.datasets import csv_files, images, tables
 
 
 def test_digits():
@@ -188,8 +188,8 @@ def test_mnist_from_the_cache(monkeypatch, tmp_path):
     folder.mkdir(parents=True)
     mnist_like(folder, suffix=".gz")
     hashes = {p.name: pooch.file_hash(p) for p in folder.iterdir()}
-    assert hashes.keys() == datasets._MNIST_SHA256.keys()
-    monkeypatch.setattr(datasets, "_MNIST_SHA256", hashes)
+    assert hashes.keys() == images._MNIST_SHA256.keys()
+    monkeypatch.setattr(images, "_MNIST_SHA256", hashes)
     with pytest.raises(ValueError, match="mnist: MNIST's train-images must be 60000"):
         datasets.load_mnist()  # found and read, and no MNIST
 
@@ -240,7 +240,7 @@ def test_csv_without_names(tmp_path):
     table = datasets.load_csv(csv_file(tmp_path, "1,2,a\n3,4,b\n"))
     assert table.X.tolist() == [[1, 2], [3, 4]]
     assert table.feature_names == table.target_names == ()
-    assert tables.csv_columns(tmp_path / "t.csv") == ([], 3)
+    assert csv_files.csv_columns(tmp_path / "t.csv") == ([], 3)
 
 
 def test_csv_without_target(tmp_path):

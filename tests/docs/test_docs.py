@@ -46,6 +46,25 @@ def test_readme_has_the_code_it_should():
     assert len([line for line in code[0].splitlines() if line.strip()]) <= 12
 
 
+def test_first_screen_of_the_readme_says_how_to_begin():
+    screen = "\n".join(README.splitlines()[:40])
+    assert "(docs/overview.svg)" in screen
+    for command in ("mlpfast[sklearn]", "mlpfast train digits", "-m pytest"):
+        assert command in screen
+
+
+def test_chart_of_the_readme_has_the_figures_of_its_tables():
+    if not (ROOT / "benchmarks").is_dir():
+        pytest.skip("the benchmarks are not part of this tree")
+    sys.path.insert(0, str(ROOT))
+    try:
+        overview = importlib.import_module("benchmarks.studies.overview")
+    finally:
+        sys.path.remove(str(ROOT))
+    chart = (ROOT / "docs" / "overview.svg").read_text(encoding="utf-8")
+    assert chart == overview.draw(README), "run python -m benchmarks.studies.overview"
+
+
 def test_every_variable_in_the_readme_exists():
     named = set(re.findall(r"MLPFAST_[A-Z_]+", README))
     assert {"MLPFAST_BACKEND", "MLPFAST_ISA", "MLPFAST_NUM_THREADS", "MLPFAST_REQUIRE_CPP"} <= named
@@ -55,7 +74,11 @@ def test_every_variable_in_the_readme_exists():
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "CONTRIBUTING.md", "docs/scikit-learn.md", "docs/performance.md"]
+    "name",
+    [
+        *("README.md", "CONTRIBUTING.md", "CHANGELOG.md"),
+        *("docs/scikit-learn.md", "docs/keras.md", "docs/performance.md"),
+    ],
 )
 def test_every_file_that_the_papers_name_exists(name):
     text = (ROOT / name).read_text(encoding="utf-8")
@@ -63,6 +86,30 @@ def test_every_file_that_the_papers_name_exists(name):
         assert ((ROOT / name).parent / target).exists(), target
     for target in re.findall(r"\b(?:src|tests|docs|examples|benchmarks)/[\w./-]*\w(?![\w<])", text):
         assert (ROOT / target).exists(), target
+
+
+def rows(page):
+    """Return the rows of the tables of a page of docs/: what each says, by its first cell."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    cells = re.findall(r"^\| (.+?) \| (.+) \|$", text, re.MULTILINE)
+    return {name: set(re.findall(r"\w+", rest)) for name, rest in cells}
+
+
+def test_page_on_keras_lists_all_there_is():
+    keras, listed = mlpfast.keras, rows("keras.md")
+    assert set(keras.activations.NAMES) <= listed["activations"]
+    assert set(keras.losses.CLASSES) <= listed["losses"]
+    assert set(keras.metrics.CLASSES) <= listed["metrics"]
+    assert set(keras.optimizers.CLASSES) <= listed["optimizers"]
+    assert set(keras.optimizers.schedules.CLASSES) <= listed["schedules"]
+    assert set(keras.callbacks.__all__) <= listed["callbacks"]
+    assert set(keras.layers.CLASSES) - {"InputLayer"} <= listed["layers"]
+
+
+def test_page_on_scikit_learn_lists_all_activations():
+    pytest.importorskip("sklearn", minversion="1.6")
+    theirs = {"identity", "step", "sigmoid", "tanh", "relu"}  # or not for estimators
+    assert set(mlpfast.spec.ACTIVATIONS) - theirs <= rows("scikit-learn.md")["`activation`"]
 
 
 def public():

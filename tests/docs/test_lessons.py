@@ -1,6 +1,6 @@
 """The lessons are true: their code runs and prints what they say, commands work, pictures exist.
 
-The code of docs/scikit-learn.md is run in the same way.
+The code of docs/scikit-learn.md and docs/keras.md is run in the same way.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ LESSONS = ROOT / "docs" / "lessons"
 if not LESSONS.is_dir():
     pytest.skip("the lessons are not part of this tree", allow_module_level=True)
 PAGES = sorted(LESSONS.glob("*.md"))
-WITH_CODE = [*PAGES, ROOT / "docs" / "scikit-learn.md"]
+WITH_CODE = [*PAGES, *(ROOT / "docs" / f"{name}.md" for name in ("scikit-learn", "keras"))]
 NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
 BLOCK = re.compile(r"^```python\n(.*?)^```(?:\n\n```text\n(.*?)^```)?", re.MULTILINE | re.DOTALL)
 SHELL = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -55,9 +55,12 @@ def same_text(actual, expected):
 
 
 @pytest.mark.parametrize("found", list(blocks()))
-def test_code_prints_what_the_page_says(found):
+def test_code_prints_what_the_page_says(found, tmp_path, monkeypatch):
     if any("sklearn" in code for code, _ in found):
         pytest.importorskip("sklearn", minversion="1.7")
+    if any('.keras"' in code for code, _ in found):
+        pytest.importorskip("h5py")
+    monkeypatch.chdir(tmp_path)  # for what a page saves
     names = {}
     for code, expected in found:
         assert expected, "a block of code without what it prints"

@@ -225,7 +225,7 @@ def test_a_large_net_is_printed_in_part():
 SCALARS = {"exp": math.exp, "log": math.log, "tanh": math.tanh, "erf": math.erf}
 SCALARS |= {"sqrt": math.sqrt, "pi": math.pi, "max": max}
 VECTORS = {"exp": np.exp, "log": np.log, "sum": np.sum, "abs": np.abs, "sign": np.sign}
-VECTORS |= {"where": np.where, "clip": np.clip}
+VECTORS |= {"where": np.where, "clip": np.clip, "tanh": np.tanh, "cosh": np.cosh}
 
 
 def evaluate(text, names):

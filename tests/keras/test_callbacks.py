@@ -116,7 +116,7 @@ def test_early_stopping_knows_the_best_epoch_either_way(restore):
 
 
 def test_early_stopping_without_its_figure(capsys):
-    with pytest.warns(UserWarning, match="goes by 'val_loss', which is not there; there are loss"):
+    with pytest.warns(UserWarning, match="watches 'val_loss', which is not there; there are loss"):
         assert len(fit(make(), callbacks.EarlyStopping()).epoch) == 4
     with pytest.raises(ValueError, match="cannot tell whether monitor='val_f1' is to rise"):
         fit(make(), Scripted([1] * 4, "val_f1"), callbacks.EarlyStopping("val_f1"))

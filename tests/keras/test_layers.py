@@ -43,23 +43,23 @@ def softmax(z):
 
 def test_a_model_within_a_model_shares_its_weights():
     model = classifier()
-    judge = Sequential([model, Softmax()])
-    np.testing.assert_allclose(judge.predict(X), softmax(model.predict(X)), rtol=1e-5)
-    before = judge.predict(X)
+    answering = Sequential([model, Softmax()])
+    np.testing.assert_allclose(answering.predict(X), softmax(model.predict(X)), rtol=1e-5)
+    before = answering.predict(X)
     model.fit(X, LABELS, epochs=2, verbose=0)
-    assert np.abs(judge.predict(X) - before).max() > 1e-4
-    np.testing.assert_allclose(judge.predict(X), softmax(model.predict(X)), rtol=1e-5)
-    assert judge.count_params() == model.count_params()
-    assert [layer.name for layer in judge.layers] == [layer.name for layer in model.layers] + [
+    assert np.abs(answering.predict(X) - before).max() > 1e-4
+    np.testing.assert_allclose(answering.predict(X), softmax(model.predict(X)), rtol=1e-5)
+    assert answering.count_params() == model.count_params()
+    assert [layer.name for layer in answering.layers] == [layer.name for layer in model.layers] + [
         "softmax"
     ]
 
     model.compile("sgd", losses.SparseCategoricalCrossentropy(from_logits=True))
-    judge.compile(optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+    answering.compile(optimizers.SGD(0.1), "sparse_categorical_crossentropy")
     kernel = model.get_weights()[0]
-    judge.fit(X, LABELS, verbose=0)
+    answering.fit(X, LABELS, verbose=0)
     assert np.abs(model.get_weights()[0] - kernel).max() > 0
-    np.testing.assert_allclose(judge.predict(X), softmax(model.predict(X)), rtol=1e-5)
+    np.testing.assert_allclose(answering.predict(X), softmax(model.predict(X)), rtol=1e-5)
 
 
 def test_a_model_within_a_model_may_be_built_later_and_anew():

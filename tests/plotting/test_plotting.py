@@ -272,7 +272,7 @@ def test_axes_in_and_out():
 def test_no_global_state():
     """Nothing of pyplot's is loaded, and no setting of matplotlib changes."""
     code = (
-        "import sys, matplotlib as mpl; sys.path.insert(0, 'tests')\n"
+        "import sys, matplotlib as mpl; sys.path.insert(0, 'tests/plotting')\n"
         "def settings(): return {k: str(mpl.rcParams[k]) for k in mpl.rcParams if k != 'backend'}\n"
         "before = settings()\n"
         "from test_plotting import drawings\n"

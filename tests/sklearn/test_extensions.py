@@ -172,9 +172,9 @@ def test_dropout_differs_in_every_piece_of_sparse_rows(monkeypatch):
         inner = trainer.run
 
         class Watch:
-            def run(self, *a, **k):
-                runs.append(k["dropout_keys"])
-                return inner(*a, **k)
+            def run(self, data, epochs, options):
+                runs.append(epochs.dropout_keys)
+                return inner(data, epochs, options)
 
         return run(self, Watch(), *args, **modes)
 

@@ -77,7 +77,7 @@ def test_loss_of_an_epoch_is_the_loss_before_each_update(backend, reduction):
     x, y = data(n=10)
     net = make_net(backend, reduction=reduction)
     want = net.evaluate(x, y, metrics=("mse", "mae"))
-    # With rate 0 every batch is judged by the same weights.
+    # With rate 0 every batch is evaluated with the same weights.
     h = net.fit(x, y, batch_size=3, optimizer=SGD(0.0), metrics=("mse", "mae"))
     for name, value in want.items():
         assert h.history[name] == [pytest.approx(value, rel=1e-12)]
@@ -87,7 +87,7 @@ def test_loss_of_an_epoch_is_the_loss_before_each_update(backend, reduction):
     assert h.history["loss"] == [pytest.approx(before, rel=1e-12)]
 
 
-def test_validation_is_judged_after_the_epoch(backend):
+def test_validation_is_evaluated_after_the_epoch(backend):
     x, y = data()
     x_val, y_val = data(20, seed=9)
     weight = np.linspace(0, 1, 20)

@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "plans/plan.hpp"
+#include "plans/step.hpp"
 
 namespace mlpfast {
 

@@ -3,10 +3,8 @@
 
 #include <atomic>
 #include <memory>
-#include <optional>
 
 #include "plans/plan.hpp"
-#include "plans/tiny_plan.hpp"
 
 namespace mlpfast {
 
@@ -22,18 +20,10 @@ class Gradient {
   double compute(const T* flat, T* grad);
 
  private:
-  Totals by_plan(const T* flat, T* grad);
-
   const Network<T>& net_;
   const Data<T> data_;
-  const int threads_;
-  const bool repeated_;
-  // Of the two plans one is in use; `tiny_` leaves rows that are not finite to the other.
-  std::optional<TinyPlan<T>> tiny_;
+  PlanRequest request_;
   std::unique_ptr<Plan<T>> plan_;
-  Arena arena_;
-  T* packed_ = nullptr;  // weights
-  int have_read_ = 0;    // members of a team that have read the rows
   std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
 };
 

@@ -102,6 +102,20 @@ struct Elu : Elementwise {
     return V::select(less(V::set(0), a), V::set(1), a + V::set(1));
   }
 };
+struct Selu : Elementwise {
+  static constexpr double scale = 1.0507009873554805, alpha = 1.6732632423543772;
+  template <class V>
+  static V value(V z) {
+    using T = typename V::T;
+    const V below = V::set(T(scale * alpha)) * expm1_of_negative(min(V::set(0), z));
+    return V::select(less(V::set(0), z), V::set(T(scale)) * z, below);
+  }
+  template <class V>
+  static V derivative(V a) {
+    using T = typename V::T;
+    return V::select(less(V::set(0), a), V::set(T(scale)), a + V::set(T(scale * alpha)));
+  }
+};
 struct Softplus : Elementwise {
   template <class V>
   static V value(V z) {
@@ -135,6 +149,32 @@ struct Gelu : Elementwise {
     return times_normal_cdf_derivative(z);
   }
 };
+// z tanh(softplus(z)). With e = exp(-|z|), the tanh is n / (n + rest) without cancellation, where n
+// is 1 + 2 e and rest is 2 e^2 for z >= 0, and n is e^2 + 2 e and rest is 2 below.
+struct Mish : Elementwise {
+  static constexpr bool keeps_z = true;
+  template <class V>
+  static void parts(V z, V& e, V& n, V& rest) {
+    const V zero = V::set(0), two = V::set(2);
+    e = exp(zero - abs(z));
+    n = V::select(less(z, zero), e * (e + two), V::set(1) + two * e);
+    rest = V::select(less(z, zero), two, two * e * e);
+  }
+  template <class V>
+  static V value(V z) {
+    V e, n, rest;
+    parts(z, e, n, rest);
+    return z * (n / (n + rest));
+  }
+  template <class V>
+  static V derivative(V z) {
+    V e, n, rest;
+    parts(z, e, n, rest);
+    const V one = V::set(1), whole = n + rest;
+    const V logistic = V::select(less(z, V::set(0)), e, one) / (one + e);
+    return (n + z * logistic * (rest * (n + whole) / whole)) / whole;
+  }
+};
 struct Exp : Elementwise {
   template <class V>
   static V value(V z) {
@@ -157,9 +197,11 @@ struct Softmax : WholeRows {};
   X(relu, ops::Relu)                                                                 \
   X(leaky_relu, ops::LeakyRelu)                                                      \
   X(elu, ops::Elu)                                                                   \
+  X(selu, ops::Selu)                                                                 \
   X(softplus, ops::Softplus)                                                         \
   X(silu, ops::Silu)                                                                 \
   X(gelu, ops::Gelu)                                                                 \
+  X(mish, ops::Mish)                                                                 \
   X(exp, ops::Exp)                                                                   \
   X(softmax, ops::Softmax)                                                           \
   /* The end, so that a new line changes no other. */
@@ -230,6 +272,20 @@ struct Huber : MeanLoss {
     grad = max(slopes.low, min(slopes.high, e));
     // 1/2 e^2 inside, delta |e| - 1/2 delta^2 outside, in one expression
     loss = grad * (e - grad * V::set(typename V::T(0.5)));
+  }
+};
+// log(cosh(e)) with w = exp(-|e|) and u = 1 - w: log(1 + u^2 / (2 w)) near 0, where the difference
+// |e| + log(1 + w^2) - log(2) would cancel.
+struct LogCosh : MeanLoss {
+  template <class V>
+  static void from_outputs(V a, V t, const Slopes<V>&, V& loss, V& grad) {
+    using T = typename V::T;
+    const V e = a - t, size = abs(e), zero = V::set(0), one = V::set(1), two = V::set(2);
+    const V u = zero - expm1_of_negative(zero - size), w = one - u;
+    const auto far = less(one, size);
+    const V start = V::select(far, size - V::set(T(0.6931471805599453)), zero);
+    loss = start + log1p_of_fraction(V::select(far, w * w, u * u / (two * w)));
+    grad = copysign(u * (two - u) / (one + w * w), e);  // tanh(e)
   }
 };
 struct Quantile : MeanLoss {
@@ -318,6 +374,7 @@ struct PoissonDeviance : SummedLoss {
   X(squared_error, ops::SquaredError)                                           \
   X(mae, ops::Mae)                                                              \
   X(huber, ops::Huber)                                                          \
+  X(log_cosh, ops::LogCosh)                                                     \
   X(quantile, ops::Quantile)                                                    \
   X(binary_crossentropy, ops::BinaryCrossentropy)                               \
   X(categorical_crossentropy, ops::CategoricalCrossentropy)                     \

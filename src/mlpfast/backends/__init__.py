@@ -15,9 +15,19 @@ from functools import cache
 
 from mlpfast.backends.base import Backend
 
+__all__ = [
+    "NAMES",
+    "BackendError",
+    "FallbackWarning",
+    "available",
+    "default",
+    "load",
+    "resolve",
+]
+
 NAMES = ("cpp", "numba", "numpy")
 
-_MEND = {
+_FIX = {
     "cpp": "install a C++17 compiler and reinstall mlpfast, or use a wheel",
     "numba": 'pip install "mlpfast[numba]"',
 }
@@ -42,7 +52,7 @@ def load(name: str) -> Backend:
     try:
         module = importlib.import_module(f"mlpfast.backends.{base}")
     except ImportError as error:
-        raise BackendError(f"backend {base!r} is not available ({error}); {_MEND[base]}") from error
+        raise BackendError(f"backend {base!r} is not available ({error}); {_FIX[base]}") from error
     try:
         return module.make(isa)
     except ValueError as error:  # an instruction set that this machine or build lacks
@@ -67,7 +77,7 @@ def default() -> tuple[Backend, str]:
             if name == "cpp" and isa:
                 raise BackendError(
                     f"MLPFAST_ISA={isa} asks for the C++ backend, which is not installed; "
-                    f"{_MEND[name]}"
+                    f"{_FIX[name]}"
                 )
             missing.append(name)
             continue
@@ -76,8 +86,7 @@ def default() -> tuple[Backend, str]:
             return backend, "the compiled extension is installed"
         reason = f"{' and '.join(missing)} not installed"
         warnings.warn(
-            f"mlpfast runs on its slower {name} backend: {reason}. "
-            f"To mend it: {_MEND[missing[0]]}.",
+            f"mlpfast runs on its slower {name} backend: {reason}. To fix it: {_FIX[missing[0]]}.",
             FallbackWarning,
             stacklevel=3,
         )

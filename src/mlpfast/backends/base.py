@@ -117,6 +117,93 @@ class RunOptions(NamedTuple):
     check_finite: bool = True
 
 
+@dataclass(frozen=True)
+class PlanChoice:
+    """How a backend trains a net on batches of so many rows, and why; print it to read it.
+
+    Attributes
+    ----------
+    plan : str
+        Of the C++ backend "tiny", "narrow", "sliced" or "wide"; the others have one plan each,
+        which bears their name.
+    why : str
+        The reason, in a few words.
+    team : int
+        Threads worth waking for a step, of those that may be used.
+    rows, last_rows : int
+        Of a batch, and of the last one of an epoch, which runs in the same plan.
+    block_rows : int
+        Most rows that go through the net together.
+    parts : int
+        What the threads share, where its number is fixed: groups of rows ("narrow") or slices of
+        the hidden layer ("sliced"); else 1.
+    backend, isa : str
+        The engine, and its instruction set where there is a choice, else "".
+    """
+
+    plan: str
+    why: str
+    team: int
+    rows: int
+    last_rows: int
+    block_rows: int
+    parts: int
+    backend: str
+    isa: str = ""
+
+    def __str__(self) -> str:
+        batch = f"{self.rows:,} {_rows(self.rows)}"
+        if self.last_rows != self.rows:
+            batch += f", the last of an epoch {self.last_rows:,}"
+        block = f"{self.block_rows:,} {_rows(self.block_rows)} together"
+        if self.plan in _PARTS and self.parts > 1:
+            block += f", {self.parts} {_PARTS[self.plan]}"
+        facts = {
+            "plan": f"{self.plan}: {self.why}",
+            "batch": batch,
+            "block": block,
+            "team": "1 thread" if self.team == 1 else f"up to {self.team} threads",
+            "backend": self.backend + (f" ({self.isa})" if self.isa else ""),
+        }
+        return "\n".join(f"{name:<8} {fact}" for name, fact in facts.items())
+
+
+_PARTS = {"narrow": "groups of rows", "sliced": "slices of the hidden layer"}
+
+
+def _rows(count: int) -> str:
+    return "row" if count == 1 else "rows"
+
+
+class PlanRequest(NamedTuple):
+    """What training a plan is asked for.
+
+    Attributes
+    ----------
+    n_rows, batch_size : int
+        Rows of the data and of a batch.
+    shuffled : bool
+        Whether each epoch has its own order of the rows.
+    clips : bool
+        Whether the gradient is clipped.
+    """
+
+    n_rows: int
+    batch_size: int
+    shuffled: bool = True
+    clips: bool = False
+
+    @property
+    def rows(self) -> int:
+        """Rows of a batch."""
+        return min(self.batch_size, self.n_rows)
+
+    @property
+    def last_rows(self) -> int:
+        """Rows of the last batch of an epoch."""
+        return (self.n_rows - 1) % self.batch_size + 1
+
+
 class Trainer(Protocol):
     """Optimizer state tied to one net's flat parameter buffer."""
 
@@ -220,6 +307,9 @@ class Backend(Protocol):
 
     def evaluate(self, spec: NetSpec, params: Array, data: Data) -> Array:
         """Return the (6,) float64 `TOTALS` of the net on data."""
+
+    def plan_for(self, spec: NetSpec, request: PlanRequest) -> PlanChoice:
+        """Return how a trainer would train the net, by the very choice that it makes."""
 
     def trainer(self, spec: NetSpec, params: Array, optimizer: Optimizer) -> Trainer:
         """Make a trainer with empty state that updates `params` in place."""

@@ -18,6 +18,8 @@ from mlpfast.backends.base import (
     FastGradient,
     FastPredict,
     Gradient,
+    PlanChoice,
+    PlanRequest,
     Report,
     RunOptions,
     no_fast_gradient,
@@ -70,6 +72,12 @@ class CppTrainer:
     @property
     def steps(self) -> int:
         return self._trainer.steps
+
+    @property
+    def plan(self) -> dict[str, Any] | None:
+        """What the last run was made with: some fields of `PlanChoice`."""
+        facts: dict[str, Any] | None = self._trainer.plan
+        return facts
 
     @property
     def saves_each_epoch(self) -> bool:
@@ -166,6 +174,13 @@ class CppBackend:
             params, data.x, data.y, data.sample_weight, data.input_scale, num_threads()
         )
         return totals[0]
+
+    def plan_for(self, spec: NetSpec, request: PlanRequest) -> PlanChoice:
+        n, batch_size, shuffled, clips = request
+        net = _network_with_dropout(spec, self._isa)
+        facts = net.choose_plan(n, batch_size, not shuffled, clips, num_threads())
+        facts |= {"rows": request.rows, "last_rows": request.last_rows}
+        return PlanChoice(**facts, backend=self.name, isa=self._isa)
 
     def trainer(self, spec: NetSpec, params: Array, optimizer: Optimizer) -> CppTrainer:
         return CppTrainer(spec, params, optimizer, self._isa)

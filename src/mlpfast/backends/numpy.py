@@ -22,6 +22,8 @@ from mlpfast.backends.base import (
     FastGradient,
     FastPredict,
     Gradient,
+    PlanChoice,
+    PlanRequest,
     Report,
     RunOptions,
     no_fast_gradient,
@@ -32,6 +34,8 @@ from mlpfast.spec import (
     FROM_PREACTIVATION,
     LEAKY_RELU_SLOPE,
     POISSON_EPSILON,
+    SELU_ALPHA,
+    SELU_SCALE,
     NetSpec,
     Optimizer,
 )
@@ -46,6 +50,10 @@ _erfc: Callable[[Array], Array] = np.frompyfunc(math.erfc, 1, 1)
 def _sigmoid(z: Array) -> Array:
     e = np.exp(-np.abs(z))  # never overflows
     return np.where(z >= 0, 1, e) / (1 + e)
+
+
+def _softplus(z: Array) -> Array:
+    return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
 
 
 def _softmax(z: Array) -> Array:
@@ -67,6 +75,11 @@ def _silu_derivative(z: Array) -> Array:
     return s * (1 + z * (1 - s))
 
 
+def _mish_derivative(z: Array) -> Array:
+    t = np.tanh(_softplus(z))
+    return t + z * _sigmoid(z) * (1 - t * t)
+
+
 FORWARD: dict[str, Callable[[Array], Array]] = {
     "identity": lambda z: z,
     "step": lambda z: (z > 0).astype(z.dtype),
@@ -75,9 +88,11 @@ FORWARD: dict[str, Callable[[Array], Array]] = {
     "relu": lambda z: np.maximum(z, 0),
     "leaky_relu": lambda z: np.where(z > 0, z, LEAKY_RELU_SLOPE * z),
     "elu": lambda z: np.where(z > 0, z, ELU_ALPHA * np.expm1(np.minimum(z, 0))),
-    "softplus": lambda z: np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z))),
+    "selu": lambda z: SELU_SCALE * np.where(z > 0, z, SELU_ALPHA * np.expm1(np.minimum(z, 0))),
+    "softplus": _softplus,
     "silu": lambda z: z * _sigmoid(z),
     "gelu": lambda z: z * _normal_cdf(z),
+    "mish": lambda z: z * np.tanh(_softplus(z)),
     "exp": np.exp,
     "softmax": _softmax,
 }
@@ -90,9 +105,11 @@ BACKWARD: dict[str, Callable[[Array, Array], Array]] = {
     "relu": lambda a, g: g * (a > 0),
     "leaky_relu": lambda a, g: g * np.where(a > 0, 1, LEAKY_RELU_SLOPE).astype(a.dtype),
     "elu": lambda a, g: g * np.where(a > 0, 1, a + ELU_ALPHA),
+    "selu": lambda a, g: g * np.where(a > 0, SELU_SCALE, a + SELU_SCALE * SELU_ALPHA),
     "softplus": lambda a, g: g * -np.expm1(-a),
     "silu": lambda z, g: g * _silu_derivative(z),
     "gelu": lambda z, g: g * _gelu_derivative(z),
+    "mish": lambda z, g: g * _mish_derivative(z),
     "exp": lambda a, g: g * a,
     "softmax": lambda a, g: a * (g - (g * a).sum(axis=1, keepdims=True)),
 }
@@ -124,6 +141,18 @@ def _huber(o: Array, t: Array, delta: float) -> tuple[Array, Array]:
     return (inside * (e - 0.5 * inside)).mean(axis=1), inside / o.shape[1]
 
 
+def _log_cosh(o: Array, t: Array) -> tuple[Array, Array]:
+    e = o - t
+    size = np.abs(e)
+    u = -np.expm1(-size)  # 1 - exp(-size)
+    w = 1 - u
+    far = size > 1
+    # |e| + log(1 + w^2) - log(2); near 0, where that would cancel, log(1 + u^2 / (2 w))
+    start = np.where(far, size - math.log(2), 0)
+    value = start + np.log1p(np.where(far, w * w, u * u / (2 * np.where(far, 1, w))))
+    return value.mean(axis=1), np.tanh(e) / o.shape[1]
+
+
 def _quantile(o: Array, t: Array, quantile: float) -> tuple[Array, Array]:
     e = o - t
     above, below = o.dtype.type(1 - quantile), o.dtype.type(-quantile)
@@ -141,6 +170,7 @@ LOSS: dict[str, Callable[..., tuple[Array, Array]]] = {
     "squared_error": _squared_error,
     "mae": _mae,
     "huber": _huber,
+    "log_cosh": _log_cosh,
     "quantile": _quantile,
     "poisson": _poisson,
 }
@@ -506,10 +536,19 @@ class NumpyBackend:
         result = np.zeros(len(TOTALS))
         for rows in _chunks(len(data)):
             x, t, weight = batch_of(spec, data, rows)
-            zs, activations = forward(spec, params, x)
-            row_loss = _row_loss(spec, zs[-1], activations[-1], t)
-            result += totals(spec, row_loss, activations[-1], t, weight)
+            z, a = self.last_layer(spec, params, x)
+            result += totals(spec, _row_loss(spec, z, a, t), a, t, weight)
         return result
+
+    def last_layer(self, spec: NetSpec, params: Array, x: Array) -> tuple[Array, Array]:
+        """Return the pre-activations and the outputs of the last layer."""
+        zs, activations = forward(spec, params, x)
+        return zs[-1], activations[-1]
+
+    def plan_for(self, spec: NetSpec, request: PlanRequest) -> PlanChoice:
+        why = "the whole batch goes through layer after layer, in NumPy's products"
+        rows, last = request.rows, request.last_rows
+        return PlanChoice(self.name, why, 1, rows, last, rows, 1, self.name)
 
     def trainer(self, spec: NetSpec, params: Array, optimizer: Optimizer) -> NumpyTrainer:
         return NumpyTrainer(spec, params, optimizer)

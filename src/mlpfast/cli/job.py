@@ -80,7 +80,7 @@ def compare(
     -------
     dict
         seconds (of the full run, extrapolated if `extrapolated`), trained_rows, speedup, and after
-        a full run the figures of the judged rows.
+        a full run the figures of the rows held out, or of the training rows.
     """
     n = len(job.X)
     part = min(n, _TIMED_BATCHES * job.batch_size)

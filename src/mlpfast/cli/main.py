@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_train(commands)
     for name, run, text in (
         ("predict", use.predict, "write the classes and probabilities of a file's rows as CSV"),
-        ("evaluate", use.evaluate, "judge a saved net by a file's rows"),
+        ("evaluate", use.evaluate, "evaluate a saved net on a file's rows"),
     ):
         command = commands.add_parser(name, help=text, description=text, epilog=_DATA)
         command.set_defaults(run=run)
@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_train(commands: Any) -> None:
-    text = "train a net, judge it by rows held out, and compare the time with NumPy's"
+    text = "train a net, evaluate it on rows held out, and compare the time with NumPy's"
     command = commands.add_parser("train", help=text, description=text, epilog=_DATA)
     command.set_defaults(run=train.run)
     add = command.add_argument

@@ -12,7 +12,8 @@ import numpy as np
 from mlpfast import datasets
 from mlpfast.backends.base import Array
 from mlpfast.cli.errors import UsageError
-from mlpfast.datasets.tables import Table, csv_columns
+from mlpfast.datasets.csv_files import csv_columns
+from mlpfast.datasets.tables import Table
 from mlpfast.model import MLP
 
 BUILT_IN = ("digits", "xor")
@@ -49,7 +50,7 @@ def read(
         )
     if kind == "npz":
         return datasets.load_npz(data, target, task=task)
-    raise UsageError(f"{data}: a file of images alone has nothing to learn from; name its folder")
+    raise UsageError(f"{data}: a file of images alone has no labels to train on; name its folder")
 
 
 def kind_of(data: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import math
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +23,14 @@ from mlpfast.cli.source import Model
 from mlpfast.datasets.tables import Table
 from mlpfast.model import MLP
 from mlpfast.plotting import plot_history, require_matplotlib
-from mlpfast.spec import OPTIMIZERS, PARAMETRIC_LOSSES, REQUIRED_OUTPUT, Optimizer, split_loss
+from mlpfast.spec import (
+    LOSS_RECORDS,
+    OPTIMIZERS,
+    PARAMETRIC_LOSSES,
+    REQUIRED_OUTPUT,
+    Optimizer,
+    split_loss,
+)
 from mlpfast.training import TrainingDiverged
 from mlpfast.training.history import History
 
@@ -40,7 +48,7 @@ _XOR = {
 }
 
 #: Losses whose targets may be any numbers, so that they can be brought to one scale.
-_ANY_TARGET = ("mse", "squared_error", "mae", "huber", "quantile")
+_ANY_TARGET = tuple(name for name, record in LOSS_RECORDS.items() if record.low == -math.inf)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -122,7 +130,7 @@ def _check_outputs(args: argparse.Namespace) -> None:
 def split(
     table: Table, args: argparse.Namespace
 ) -> tuple[tuple[Array, Array], tuple[Array, Array] | None, bool]:
-    """Return rows to train on, rows to be judged by, and whether the data set these apart."""
+    """Return rows to train on, rows to evaluate on, and whether the data set these apart."""
     if table.y is None:
         raise ValueError(f"{args.data}: there are no targets to learn")
     if len(table) == 0:
@@ -168,8 +176,8 @@ def _net_arguments(args: argparse.Namespace, table: Table) -> dict[str, Any]:
         n_out = 1 if classes == 2 and output != "softmax" else classes
     else:
         loss = args.loss or "mse"
-        default = "exp" if loss == "poisson" else REQUIRED_OUTPUT.get(loss, "identity")
-        output = args.output_activation or default
+        # The output that is computed together with the loss, needed or not.
+        output = args.output_activation or LOSS_RECORDS[loss].logits_output or "identity"
         n_out = table.y.shape[1]
     return {
         "layer_sizes": [table.X.shape[1], *hidden, n_out],

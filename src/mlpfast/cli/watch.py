@@ -19,12 +19,12 @@ _SECONDS = 2.0
 
 
 class Watch(Callback):
-    """Times the training alone, judges held-out rows after each epoch, and shows progress.
+    """Times the training alone, evaluates on held-out rows after each epoch, and shows progress.
 
     Attributes
     ----------
     seconds : float
-        Time spent in training, without judging and printing.
+        Time spent in training, without evaluating and printing.
     held_out : dict of str to list of float
         The figures of the held-out rows after each epoch, named as in a history with "val_".
     """
@@ -49,12 +49,12 @@ class Watch(Callback):
         self._started = self._shown = time.perf_counter()
 
     def on_epoch_end(self, net: MLP, epoch: int, logs: dict[str, float]) -> None:
-        """Stop the clock, judge, print, and start it again."""
+        """Stop the clock, evaluate, print, and start it again."""
         self.seconds += time.perf_counter() - self._started
         figures = dict(logs)
         if self.rows is not None:
-            judged = net.evaluate(*self.rows, metrics=self.metrics, input_scale=self.input_scale)
-            for name, value in judged.items():
+            measured = net.evaluate(*self.rows, metrics=self.metrics, input_scale=self.input_scale)
+            for name, value in measured.items():
                 self.held_out.setdefault("val_" + name, []).append(value)
                 figures["val_" + name] = value
         if self.show and self._due(epoch + 1):

@@ -1,5 +1,7 @@
 """Small data to begin with, MNIST, and readers for IDX, CSV and NPZ files."""
 
+from mlpfast.datasets.csv_files import load_csv
+from mlpfast.datasets.images import Part as Part
 from mlpfast.datasets.images import (
     load_digits,
     load_fashion_mnist,
@@ -8,7 +10,8 @@ from mlpfast.datasets.images import (
     read_idx,
     xor,
 )
-from mlpfast.datasets.tables import Table, load_csv, load_npz
+from mlpfast.datasets.npz_files import load_npz
+from mlpfast.datasets.tables import Table
 
 __all__ = [
     "Table",

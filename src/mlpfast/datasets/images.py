@@ -76,7 +76,7 @@ def xor() -> Part:
 
 
 def load_mnist(path: str | os.PathLike[str] | None = None) -> tuple[Part, Part]:
-    """Return MNIST: 60,000 images to learn from and 10,000 to be judged by.
+    """Return MNIST: 60,000 images to train on and 10,000 to test on.
 
     Parameters
     ----------

@@ -146,7 +146,7 @@ def check_gradients(
     ----------
     net : MLP
     X : (n, n_in) array
-        A few rows are enough, and fast.
+        A small number of rows is enough, and fast.
     Y : (n, n_out) array, (n,) if n_out is 1, or (n,) class labels
     sample_weight : (n,) array, optional
     epsilon : float > 0, default 1e-6

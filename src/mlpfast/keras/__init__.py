@@ -5,8 +5,10 @@ What is not Dense-only raises an error that names it. A model is translated to a
 trained as an `MLP`; there is no arithmetic of its own here.
 """
 
-from typing import Any
+import sys as _sys
+from typing import Any as _Any
 
+from mlpfast._public import show_public_names as _show_public_names
 from mlpfast._version import __version__
 from mlpfast.keras import (
     activations,
@@ -48,6 +50,12 @@ __all__ = [
     "utils",
 ]
 
+_show_public_names(
+    *(_sys.modules[__name__], activations, backend, callbacks, datasets, datasets.mnist),
+    *(datasets.fashion_mnist, initializers, layers, losses, metrics, models, optimizers),
+    *(optimizers.schedules, regularizers, saving, utils),
+)
 
-def __getattr__(name: str) -> Any:
+
+def __getattr__(name: str) -> _Any:
     return lookup(__name__, name, "class")

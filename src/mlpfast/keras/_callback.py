@@ -90,7 +90,7 @@ class Callback:
         """Run before each epoch, counted from 0."""
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
-        """Run when the validation data are judged, before `on_epoch_end`."""
+        """Run when the validation data are evaluated, before `on_epoch_end`."""
 
     def on_test_end(self, logs: Logs | None = None) -> None:
         """Run right after it, with the figures."""

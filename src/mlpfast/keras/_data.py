@@ -123,7 +123,7 @@ def split(data: Batch, share: float) -> tuple[Batch, Batch]:
     if not 0 < first < len(data.x):
         raise ValueError(
             f"validation_split={share} leaves {first} of {len(data.x)} rows to train on, and the "
-            "rest to judge by: neither may be none"
+            "rest to validate on: neither may be none"
         )
     return data.rows(slice(first)), data.rows(slice(first, None))
 

@@ -43,7 +43,7 @@ class Saved(NamedTuple):
 
     @property
     def most_params(self) -> int:
-        """How many parameters are worth making room for: about as many as there can be."""
+        """How many parameters are worth allocating: about as many as the file can hold."""
         if isinstance(self.content, bytes):
             return max(_FREE, len(self.content) // _LEAST_BYTES)
         return max(_FREE, sum(array.size for array in self.content))

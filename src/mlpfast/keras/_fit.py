@@ -94,11 +94,11 @@ class Bridge(engine_callbacks.Callback):
             self._bar.on_epoch_end(net, epoch, figures)
         if self._lines is not None:
             self._lines.end(figures)
-        judged = {k.removeprefix("val_"): v for k, v in figures.items() if k.startswith("val_")}
+        measured = {k.removeprefix("val_"): v for k, v in figures.items() if k.startswith("val_")}
         for watcher in self._watchers:
-            if judged:
+            if measured:
                 watcher.on_test_begin({})
-                watcher.on_test_end(judged)
+                watcher.on_test_end(measured)
         for watcher in self._watchers:
             watcher.on_epoch_end(epoch, figures)
         self.history.on_epoch_end(epoch, figures)

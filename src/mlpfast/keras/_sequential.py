@@ -103,7 +103,7 @@ class Sequential(CompiledStack):
             epoch (2).
         callbacks : list of Callback, optional
         validation_split : float, default 0
-            Share of the last rows that is set aside to judge by, before any shuffling.
+            Share of the last rows that is set aside for validation, before any shuffling.
         validation_data : (x, y) or (x, y, sample_weight), optional
         shuffle : bool
         class_weight : dict of int to float, optional

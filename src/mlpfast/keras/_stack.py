@@ -189,7 +189,7 @@ class Stack:
         chain = translate(self._layers, shape)
         if most_params is not None and chain.n_params > most_params:
             raise ValueError(
-                f"its layers have {chain.n_params:,} parameters, more than there is room for"
+                f"its layers have {chain.n_params:,} parameters, more than the file can hold"
             )
         arrays = [
             layer.arrays_for(n_in) for layer, n_in in zip(chain.dense, chain.sizes, strict=False)

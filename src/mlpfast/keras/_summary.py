@@ -53,7 +53,7 @@ def summary(
 
 
 def _widths(line_length: int) -> list[int]:
-    """Return the room for text in each column, as the library that Keras prints with gives it."""
+    """Return the width for text in each column, as the library that Keras prints with gives it."""
     ends = [int(position * line_length) for position in _POSITIONS]
     columns = [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
     # Padding and borders take ten characters more than there are: 3, 4 and 3 are taken away.

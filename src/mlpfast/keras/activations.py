@@ -9,21 +9,12 @@ import numpy as np
 from mlpfast.backends.base import Array
 from mlpfast.backends.numpy import FORWARD
 from mlpfast.keras._unsupported import refuse
+from mlpfast.spec import ACTIVATION_RECORDS
+
+__all__ = ["Activation", "get"]
 
 #: Keras' names, old and new, and mlpfast's.
-NAMES = {
-    "linear": "identity",
-    "sigmoid": "sigmoid",
-    "tanh": "tanh",
-    "relu": "relu",
-    "elu": "elu",
-    "softplus": "softplus",
-    "silu": "silu",
-    "swish": "silu",
-    "gelu": "gelu",
-    "exponential": "exp",
-    "softmax": "softmax",
-}
+NAMES = {theirs: record.name for record in ACTIVATION_RECORDS.values() for theirs in record.keras}
 
 
 class Activation:
@@ -31,7 +22,8 @@ class Activation:
 
     def __init__(self, name: str) -> None:
         self.__name__ = name
-        self.__doc__ = f"{name}(x), elementwise" + (" over the last axis" * (name == "softmax"))
+        whole_rows = ACTIVATION_RECORDS[NAMES[name]].whole_rows
+        self.__doc__ = f"{name}(x), {'over the last axis' if whole_rows else 'elementwise'}"
 
     def __call__(self, x: Any) -> Array:
         x = np.asarray(x, np.float32)
@@ -42,9 +34,10 @@ class Activation:
         return f"<activation {self.__name__}>"
 
 
-linear, sigmoid, tanh, relu = (Activation(name) for name in ("linear", "sigmoid", "tanh", "relu"))
-elu, softplus, silu, swish = (Activation(name) for name in ("elu", "softplus", "silu", "swish"))
-gelu, exponential, softmax = (Activation(name) for name in ("gelu", "exponential", "softmax"))
+# Each is a function of the module: `relu` and so on.
+_FUNCTIONS = {name: Activation(name) for name in NAMES}
+globals().update(_FUNCTIONS)
+__all__ += list(_FUNCTIONS)
 
 
 def get(identifier: Any) -> Activation:
@@ -56,7 +49,7 @@ def get(identifier: Any) -> Activation:
         For any other name, and for a function of one's own.
     """
     if identifier is None:
-        return linear
+        return _FUNCTIONS["linear"]
     if isinstance(identifier, Activation):
         return identifier
     if not isinstance(identifier, str) or identifier not in NAMES:

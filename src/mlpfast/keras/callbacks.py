@@ -107,7 +107,7 @@ class TerminateOnNaN(Callback):
 
 
 class _Monitor(Callback):
-    """Base of the callbacks that go by a figure."""
+    """Base of the callbacks that watch a figure."""
 
     def __init__(
         self, monitor: str, mode: str, best: float | None = None, min_delta: float = 0.0
@@ -137,7 +137,7 @@ class _Monitor(Callback):
         value = (logs or {}).get(self.monitor)
         if value is None:
             warnings.warn(
-                f"{type(self).__name__} goes by {self.monitor!r}, which is not there; there are "
+                f"{type(self).__name__} watches {self.monitor!r}, which is not there; there are "
                 f"{', '.join(logs or {})}",
                 UserWarning,
                 stacklevel=3,

@@ -16,6 +16,42 @@ from mlpfast.keras._random import generator
 from mlpfast.keras._unsupported import lookup, refuse
 from mlpfast.spec import check_choice, check_real
 
+__all__ = [
+    "Constant",
+    "FromFunction",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "Identity",
+    "Initializer",
+    "LecunNormal",
+    "LecunUniform",
+    "Ones",
+    "Orthogonal",
+    "RandomNormal",
+    "RandomUniform",
+    "TruncatedNormal",
+    "VarianceScaling",
+    "Zeros",
+    "constant",
+    "get",
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "identity",
+    "lecun_normal",
+    "lecun_uniform",
+    "ones",
+    "orthogonal",
+    "random_normal",
+    "random_uniform",
+    "truncated_normal",
+    "variance_scaling",
+    "zeros",
+]
+
 # Standard deviation of a standard normal that is cut off at 2.
 _TRUNCATED_DEVIATION = 0.87962566103423978
 

@@ -13,6 +13,20 @@ from mlpfast.keras._names import snake_case, unique_name
 from mlpfast.keras._unsupported import check_none, lookup, refuse
 from mlpfast.spec import check_int, check_real
 
+__all__ = [
+    "ELU",
+    "Activation",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "Input",
+    "InputLayer",
+    "Layer",
+    "ReLU",
+    "Rescaling",
+    "Softmax",
+]
+
 
 def check_shape(name: str, value: Any) -> tuple[int, ...]:
     """Return the shape of a sample, without the axis of the samples."""

@@ -11,7 +11,16 @@ from typing import Any, NoReturn
 
 from mlpfast.keras._names import snake_case
 from mlpfast.keras._unsupported import check_none, lookup, refuse, there_are
-from mlpfast.spec import check_real
+from mlpfast.spec import LOSS_RECORDS, LossRecord, check_real
+
+__all__ = [
+    "BinaryCrossentropy",
+    "CategoricalCrossentropy",
+    "Huber",
+    "Loss",
+    "SparseCategoricalCrossentropy",
+    "get",
+]
 
 _MEANS = ("sum_over_batch_size", "mean", "auto")
 _IN_COMPILE = "compile a model with it; model.evaluate(x, y) returns it"
@@ -68,18 +77,6 @@ class Loss:
         return {"name": self.name, "reduction": self.reduction}
 
 
-class MeanSquaredError(Loss):
-    """Mean over the outputs of ``(t - o)^2``."""
-
-    engine_name = "mse"
-
-
-class MeanAbsoluteError(Loss):
-    """Mean over the outputs of ``abs(t - o)``."""
-
-    engine_name = "mae"
-
-
 class Huber(Loss):
     """`mlpfast.spec.Huber`."""
 
@@ -91,12 +88,6 @@ class Huber(Loss):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "delta": self.parameter}
-
-
-class Poisson(Loss):
-    """Mean over the outputs of ``o - t log(o)``; see above for small outputs."""
-
-    engine_name = "poisson"
 
 
 class _Crossentropy(Loss):
@@ -150,33 +141,44 @@ class SparseCategoricalCrossentropy(_Crossentropy):
         return {**config, "ignore_class": None}
 
 
-CLASSES: dict[str, type[Loss]] = {
-    kind.__name__: kind
-    for kind in (
-        *(MeanSquaredError, MeanAbsoluteError, Huber, Poisson, BinaryCrossentropy),
-        *(CategoricalCrossentropy, SparseCategoricalCrossentropy),
+def _simple(record: LossRecord) -> type[Loss]:
+    """Return the class of a loss without options; see `mlpfast.spec.LOSS_RECORDS`."""
+    text = f"Of a row with outputs o, targets t and n outputs, ``{record.value}``."
+    return type(
+        record.keras,
+        (Loss,),
+        {"engine_name": record.name, "__doc__": text, "__module__": __name__},
     )
+
+
+CLASSES: dict[str, type[Loss]] = {
+    **{record.keras: _simple(record) for record in LOSS_RECORDS.values() if record.keras},
+    **{
+        kind.__name__: kind
+        for kind in (
+            *(Huber, BinaryCrossentropy, CategoricalCrossentropy),
+            SparseCategoricalCrossentropy,
+        )
+    },
 }
 
-# Functions in Keras, here classes whose defaults are those of the functions.
-mean_squared_error, mean_absolute_error = MeanSquaredError, MeanAbsoluteError
-mse = MSE = mean_squared_error
-mae = MAE = mean_absolute_error
-huber, poisson = Huber, Poisson
-binary_crossentropy, categorical_crossentropy = BinaryCrossentropy, CategoricalCrossentropy
-sparse_categorical_crossentropy = SparseCategoricalCrossentropy
+# What are functions in Keras are here classes whose defaults are those of the functions.
+_FUNCTIONS = {snake_case(name): kind for name, kind in CLASSES.items()}
+_SHORT = {
+    "mse": "mean_squared_error",
+    "mae": "mean_absolute_error",
+    "bce": "binary_crossentropy",
+}
 
 #: Keras' names, each with the class whose defaults it stands for.
 BY_NAME: dict[str, type[Loss]] = {
     **CLASSES,
-    **{snake_case(name): kind for name, kind in CLASSES.items()},
-    "mse": MeanSquaredError,
-    "MSE": MeanSquaredError,
-    "mae": MeanAbsoluteError,
-    "MAE": MeanAbsoluteError,
-    "bce": BinaryCrossentropy,
-    "BCE": BinaryCrossentropy,
+    **_FUNCTIONS,
+    **{short: _FUNCTIONS[name] for short, name in _SHORT.items()},
+    **{short.upper(): _FUNCTIONS[name] for short, name in _SHORT.items()},
 }
+globals().update(BY_NAME)
+__all__ += [name for name in BY_NAME if name not in __all__]
 
 
 def get(identifier: Any) -> Loss:

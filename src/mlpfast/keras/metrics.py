@@ -8,6 +8,21 @@ from typing import Any
 from mlpfast.keras._unsupported import check_none, lookup, refuse, there_are
 from mlpfast.keras.losses import Loss
 
+__all__ = [
+    "BinaryAccuracy",
+    "CategoricalAccuracy",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
+    "Metric",
+    "SparseCategoricalAccuracy",
+    "binary_accuracy",
+    "categorical_accuracy",
+    "get",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "sparse_categorical_accuracy",
+]
+
 
 class Metric:
     """Base of the metrics, which say what `Sequential.compile` is to report."""

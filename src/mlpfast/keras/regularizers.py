@@ -9,6 +9,16 @@ import numpy as np
 from mlpfast.keras._unsupported import lookup, placeholder, refuse
 from mlpfast.spec import check_real
 
+__all__ = [
+    "L1",
+    "L1L2",
+    "L2",
+    "get",
+    "l1",
+    "l1_l2",
+    "l2",
+]
+
 
 class L2:
     """Adds ``l2 * sum(W^2)`` to the loss."""

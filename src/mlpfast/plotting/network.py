@@ -68,9 +68,9 @@ def plot_network(
         numbers = sum(len(a) * len(b) for a, b in pairwise(shown)) <= _MOST_NUMBERED
     ax = axes_for(ax, 1.2 + 1.8 * spec.n_layers, 0.8 + 0.75 * max(tallest, 2))
 
-    places = [_heights(units, size) for units, size in _zip(shown, spec.sizes)]
-    _draw_weights(ax, net, shown, places, numbers)
-    _draw_units(ax, net, shown, places, outputs, numbers)
+    positions = [_heights(units, size) for units, size in _zip(shown, spec.sizes)]
+    _draw_weights(ax, net, shown, positions, numbers)
+    _draw_units(ax, net, shown, positions, outputs, numbers)
     ax.set_xlim(-0.4, spec.n_layers + 0.4)
     ax.set_ylim(-tallest / 2 - 0.35, tallest / 2 + 0.1)
     ax.set_axis_off()
@@ -94,7 +94,7 @@ def _heights(units: list[int], size: int) -> Array:
 
 
 def _draw_weights(
-    ax: Any, net: MLP, shown: list[list[int]], places: list[Array], numbers: bool
+    ax: Any, net: MLP, shown: list[list[int]], positions: list[Array], numbers: bool
 ) -> None:
     from matplotlib.collections import LineCollection
 
@@ -103,7 +103,10 @@ def _draw_weights(
         segments, widths, colors = [], [], []
         for row, i in enumerate(shown[layer]):
             for column, j in enumerate(shown[layer + 1]):
-                start, end = (layer, places[layer][row]), (layer + 1, places[layer + 1][column])
+                start, end = (
+                    (layer, positions[layer][row]),
+                    (layer + 1, positions[layer + 1][column]),
+                )
                 weight = float(w[i, j])
                 segments.append((start, end))
                 widths.append(max(_THICKEST * abs(weight) / largest, _THINNEST))
@@ -132,7 +135,7 @@ def _draw_units(
     ax: Any,
     net: MLP,
     shown: list[list[int]],
-    places: list[Array],
+    positions: list[Array],
     outputs: list[Array] | None,
     numbers: bool,
 ) -> None:
@@ -140,7 +143,7 @@ def _draw_units(
 
     spec = net.spec
     biases = net.biases
-    for layer, (units, heights) in enumerate(zip(shown, places, strict=True)):
+    for layer, (units, heights) in enumerate(zip(shown, positions, strict=True)):
         colors: Any = "white"
         values = None if outputs is None else outputs[layer][units].astype(float)
         if values is not None:

@@ -1,5 +1,7 @@
 """scikit-learn's multilayer perceptrons, trained and run by mlpfast: change the import, no more."""
 
+import sys as _sys
+
 try:
     from sklearn.utils.validation import validate_data as _wanted  # noqa: F401 - since 1.6
 except ImportError as error:
@@ -7,6 +9,7 @@ except ImportError as error:
         'mlpfast.sklearn needs scikit-learn 1.6 or later: pip install "mlpfast[sklearn]"'
     ) from error
 
+from mlpfast._public import show_public_names as _show_public_names
 from mlpfast.sklearn._classifier import MLPClassifier
 from mlpfast.sklearn._display import LossCurveDisplay
 from mlpfast.sklearn._patch import patch_sklearn, unpatch_sklearn
@@ -19,3 +22,5 @@ __all__ = [
     "patch_sklearn",
     "unpatch_sklearn",
 ]
+
+_show_public_names(_sys.modules[__name__])

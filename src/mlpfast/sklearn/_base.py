@@ -12,19 +12,14 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from mlpfast.backends.base import Array
 from mlpfast.backends.threads import limited_to
-from mlpfast.sklearn import _lbfgs, _stochastic
+from mlpfast.sklearn import _convert, _lbfgs, _stochastic
+from mlpfast.sklearn._fitted import holds_best
 from mlpfast.sklearn._parameters import COMMON, OWN, bound_factors, engine_name, engine_names
 from mlpfast.sklearn._rows import Problem, Rows
 from mlpfast.sklearn._weights import Weights
 from mlpfast.spec import Loss, NetSpec, check_int
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
-
-
-def holds_best(estimator: Any) -> bool:
-    """Return whether early stopping has made its best weights the estimator's: the same arrays."""
-    best, last = getattr(estimator, "_best_coefs", ()), getattr(estimator, "coefs_", ())
-    return len(best) == len(last) > 0 and all(a is b for a, b in zip(best, last, strict=True))
 
 
 class BaseMLP(BaseEstimator):  # type: ignore[misc]
@@ -69,7 +64,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         return y
 
     def _score(self, wanted: Array, outputs: Array, weight: Array | None) -> float:
-        """Return the score that early stopping goes by; `wanted` are engine targets."""
+        """Return the score for early stopping; `wanted` are engine targets."""
         raise NotImplementedError
 
     # ------------------------------------------------------------------ fitting
@@ -83,7 +78,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X : array or CSR or CSC matrix of shape (n_samples, n_features)
-            Rows to learn from. float32 and float64 are kept, all else becomes float64.
+            Rows to train on. float32 and float64 are kept, all else becomes float64.
         y : array of shape (n_samples,) or (n_samples, n_outputs)
             Class labels, or numbers for a regression.
         sample_weight : array of shape (n_samples,), default None
@@ -345,8 +340,6 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         --------
         from_sklearn : The other way.
         """
-        from mlpfast.sklearn import _convert
-
         return _convert.to_sklearn(self)
 
     def __getstate__(self) -> dict[str, Any]:

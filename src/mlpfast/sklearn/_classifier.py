@@ -13,7 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 
 from mlpfast.backends.base import Array
-from mlpfast.sklearn import _scores
+from mlpfast.sklearn import _convert, _scores
 from mlpfast.sklearn._base import BaseMLP
 from mlpfast.sklearn._warnings import flat_column
 from mlpfast.spec import Loss
@@ -31,11 +31,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         Units of each hidden layer.
     activation : str or list of str, default "relu"
         Of the hidden layers, one for all or one each: "identity", "logistic" (also called
-        "sigmoid"), "tanh", "relu", and mlpfast's own "leaky_relu", "elu", "softplus", "silu",
-        "gelu", "exp", "softmax".
+        "sigmoid"), "tanh", "relu", and mlpfast's own, those of `mlpfast.spec.ACTIVATIONS` that
+        have a gradient.
     solver : {"adam", "sgd", "lbfgs"}, default "adam"
-        "lbfgs" is SciPy's, on all rows at once; it takes no heed of the parameters that speak of
-        batches, epochs, rates, moments, rows held out, dropout, decay, clipping or callbacks.
+        "lbfgs" is SciPy's, on all rows at once; it ignores the parameters for batches, epochs,
+        rates, moments, rows held out, dropout, decay, clipping and callbacks.
     alpha : float, default 0.0001
         Factor on half the sum of the squared weights, which is added to the loss of a batch and
         divided by its rows.
@@ -207,7 +207,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         Parameters
         ----------
         X : array or CSR or CSC matrix of shape (n_samples, n_features)
-            Rows to learn from.
+            Rows to train on.
         y : array of shape (n_samples,) or (n_samples, n_classes)
             Their classes, or which labels apply.
         sample_weight : array of shape (n_samples,), default None
@@ -324,8 +324,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         --------
         to_sklearn : The other way.
         """
-        from mlpfast.sklearn import _convert
-
         return _convert.from_sklearn(cls, estimator)
 
     # ------------------------------------------------------------------ running

@@ -7,12 +7,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from mlpfast.sklearn import _patch
-from mlpfast.sklearn._base import BaseMLP, holds_best
+from mlpfast.sklearn import _upstream
+from mlpfast.sklearn._fitted import FittedMLP, holds_best
+from mlpfast.sklearn._parameters import engine_name, sklearn_name
 
-_Estimator = TypeVar("_Estimator", bound=BaseMLP)
+_Estimator = TypeVar("_Estimator", bound=FittedMLP)
 
-#: What scikit-learn's estimators know of activations and losses.
+#: The activations and losses that scikit-learn's estimators have.
 _ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
 _LOSSES = ("squared_error", "poisson")
 
@@ -24,7 +25,7 @@ _FITTED = (
 )
 
 
-def to_sklearn(estimator: BaseMLP) -> Any:
+def to_sklearn(estimator: FittedMLP) -> Any:
     """Return scikit-learn's estimator with the parameters and weights of one of mlpfast's."""
     wanted = _theirs(type(estimator))
     parameters = _parameters_of(estimator, wanted)
@@ -71,7 +72,7 @@ def _parameters_of(estimator: Any, theirs: type) -> dict[str, Any]:
 def _activation(ours: Any) -> str:
     """Return scikit-learn's name of an activation, or of that of all layers."""
     names = {ours} if isinstance(ours, str) else {*ours} or {"identity"}
-    theirs = {"logistic" if name == "sigmoid" else name for name in names}
+    theirs = {sklearn_name(engine_name(name)) for name in names}
     if len(theirs) > 1 or not theirs.issubset(_ACTIVATIONS):
         raise ValueError(
             f"activation={ours!r} is not among those that scikit-learn's estimator has, the same "
@@ -83,7 +84,7 @@ def _activation(ours: Any) -> str:
 def _theirs(cls: type) -> Any:
     """Return the class of scikit-learn that one of ours stands for."""
     return next(
-        _patch.original(c.__name__) for c in cls.__mro__ if c.__module__.startswith("mlpfast.")
+        _upstream.original(c.__name__) for c in cls.__mro__ if c.__module__.startswith("mlpfast.")
     )
 
 

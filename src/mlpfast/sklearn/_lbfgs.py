@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from mlpfast.backends.base import Array
-from mlpfast.model import MLP
+from mlpfast.net import Net
+from mlpfast.sklearn._fitted import FittedMLP
+from mlpfast.sklearn._rows import Rows
+from mlpfast.sklearn._warnings import check_optimize_result
 
-if TYPE_CHECKING:
-    from mlpfast.sklearn._base import BaseMLP
-    from mlpfast.sklearn._rows import Rows
 
-
-def fit(estimator: BaseMLP, net: MLP, rows: Rows) -> None:
+def fit(estimator: FittedMLP, net: Net, rows: Rows) -> None:
     """Move the parameters of `net` to a minimum, as scikit-learn's MLP does."""
     import scipy.optimize
-
-    from mlpfast.sklearn._warnings import check_optimize_result
 
     params, factor, weight_sum = net.params, estimator._loss_factor(), rows.weight_sum
     if weight_sum == 0:

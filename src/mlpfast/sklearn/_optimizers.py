@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from mlpfast.backends.base import Array, Trainer
-from mlpfast.model import MLP
+from mlpfast.net import Net
 from mlpfast.spec import SGD, Adam, AdamW, NetSpec, Optimizer, check_real
+from mlpfast.training.epochs import scheduled_rates
 
 
 class StochasticOptimizer:
@@ -23,7 +24,7 @@ class StochasticOptimizer:
     Attributes
     ----------
     rule : Optimizer
-        What a backend needs to know; its learning rate is not looked at.
+        What a backend needs to know; its learning rate is not used.
     learning_rate_init : float
     rate : float
         The one in force.
@@ -40,12 +41,12 @@ class StochasticOptimizer:
         if reset is not None:
             reset()
         self._epochs = 0
-        self._net: MLP | None = None
+        self._net: Net | None = None
         self._spec: NetSpec | None = None
         self._trainer: Trainer | None = None
         self._kept: dict[str, Any] | None = None  # the moments while there is no trainer
 
-    def trainer_of(self, net: MLP) -> Trainer:
+    def trainer_of(self, net: Net) -> Trainer:
         """Return the trainer of `net`, with the moments that there are."""
         if self._trainer is None or self._net is not net:
             state = self._state()
@@ -57,7 +58,7 @@ class StochasticOptimizer:
 
     @property
     def observe(self) -> Callable[[dict[str, float]], None] | None:
-        """What a schedule wants to be told the figures of each epoch by, if it does."""
+        """What takes the figures of each epoch on behalf of the schedule, if it wants them."""
         return getattr(self.schedule, "observe", None)
 
     @property
@@ -69,23 +70,25 @@ class StochasticOptimizer:
     def learning_rate(self, value: float) -> None:
         self.rate = _rate(value)
 
-    def rates_of_epoch(self, trainer: Trainer, steps: int) -> Array:
+    def next_rates(self, trainer: Trainer, steps: int) -> Array:
         """Return the rate of the epoch that begins (1,), or those of its steps (1, steps)."""
         schedule = self.schedule
         if schedule is None:
             return np.array([self.rate])
         first = self._epochs
         self._epochs += 1
-        if getattr(schedule, "per_step", False):
-            made = trainer.steps
-            rates = [_rate(schedule(made + step)) for step in range(steps)]
-            self.rate = rates[-1]
-            return np.array([rates])
-        self.rate = _rate(schedule(first))
-        return np.array([self.rate])
+        rates = scheduled_rates(
+            lambda i: _rate(schedule(i)),
+            first,
+            1,
+            steps=steps if getattr(schedule, "per_step", False) else 0,
+            steps_made=trainer.steps,
+        )
+        self.rate = float(rates.flat[-1])
+        return rates
 
     def iteration_ends(self, time_step: int) -> None:
-        """Take note that an epoch has ended, after `time_step` rows in all."""
+        """Adapt the rate after an epoch, with `time_step` rows trained on in all."""
 
     def trigger_stopping(self, msg: str, verbose: Any) -> bool:
         """Return whether to stop where there has been no improvement for long."""
@@ -211,10 +214,10 @@ class AdamOptimizer(StochasticOptimizer):
     def learning_rate(self, value: float) -> None:
         """Do nothing: as in scikit-learn the next update computes it from `learning_rate_init`."""
 
-    def rates_of_epoch(self, trainer: Trainer, steps: int) -> Array:
+    def next_rates(self, trainer: Trainer, steps: int) -> Array:
         if self.schedule is None:
             self.rate = _rate(self.learning_rate_init)
-        return super().rates_of_epoch(trainer, steps)
+        return super().next_rates(trainer, steps)
 
     @property
     def ms(self) -> list[Array]:

@@ -9,10 +9,11 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from mlpfast.backends.threads import MAX_THREADS
-from mlpfast.spec import ACTIVATIONS, FORWARD_ONLY, check_choice
+from mlpfast.spec import ACTIVATION_RECORDS, ACTIVATIONS, FORWARD_ONLY, LOSS_RECORDS, check_choice
 
-#: scikit-learn's names of activations that have another name in the engine.
-ENGINE_NAMES = {"logistic": "sigmoid"}
+#: scikit-learn's names of activations, and of the losses of a regression, with the engine's.
+ENGINE_NAMES = {record.sklearn: record.name for record in ACTIVATION_RECORDS.values()}
+LOSSES = {record.sklearn: record.name for record in LOSS_RECORDS.values() if record.sklearn}
 
 _NAMES = {*ENGINE_NAMES, *ACTIVATIONS} - FORWARD_ONLY
 
@@ -64,6 +65,11 @@ OWN: dict[str, list[Any]] = {
 def engine_name(activation: str) -> str:
     """Return the name that a backend knows an activation by."""
     return ENGINE_NAMES.get(activation, activation)
+
+
+def sklearn_name(activation: str) -> str:
+    """Return scikit-learn's name of one of the engine's activations."""
+    return ACTIVATION_RECORDS[activation].sklearn
 
 
 def engine_names(activation: Any) -> str | list[str]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-_NAMES = ("MLPClassifier", "MLPRegressor")
-
-#: scikit-learn's own, while ours are in their place.
-_originals: dict[str, Any] = {}
+from mlpfast.sklearn import _upstream
+from mlpfast.sklearn._classifier import MLPClassifier
+from mlpfast.sklearn._regressor import MLPRegressor
 
 
 def patch_sklearn() -> None:
@@ -30,15 +27,7 @@ def patch_sklearn() -> None:
     True
     >>> mlpfast.unpatch_sklearn()
     """
-    from sklearn import neural_network
-
-    from mlpfast.sklearn import MLPClassifier, MLPRegressor
-
-    if _originals:
-        return
-    for name, ours in zip(_NAMES, (MLPClassifier, MLPRegressor), strict=True):
-        _originals[name] = getattr(neural_network, name)
-        setattr(neural_network, name, ours)
+    _upstream.replace_with({"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor})
 
 
 def unpatch_sklearn() -> None:
@@ -50,15 +39,4 @@ def unpatch_sklearn() -> None:
     --------
     patch_sklearn : What it undoes.
     """
-    from sklearn import neural_network
-
-    for name, theirs in _originals.items():
-        setattr(neural_network, name, theirs)
-    _originals.clear()
-
-
-def original(name: str) -> Any:
-    """Return scikit-learn's own estimator of that name."""
-    from sklearn import neural_network
-
-    return _originals.get(name) or getattr(neural_network, name)
+    _upstream.restore()

@@ -9,19 +9,11 @@ from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from mlpfast.backends.base import Array
-from mlpfast.sklearn import _scores
+from mlpfast.sklearn import _convert, _scores
 from mlpfast.sklearn._base import BaseMLP
+from mlpfast.sklearn._parameters import LOSSES, sklearn_name
 from mlpfast.sklearn._warnings import flat_column
-from mlpfast.spec import Huber, Loss, Quantile
-
-#: The engine's names of the losses.
-LOSSES = {
-    "squared_error": "squared_error",
-    "poisson": "poisson_deviance",
-    "absolute_error": "mae",
-    "huber": "huber",
-    "quantile": "quantile",
-}
+from mlpfast.spec import LOSS_RECORDS, Huber, Loss, Quantile
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
@@ -29,24 +21,25 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
     The same parameters, data and random state give the same numbers as there, to rounding. What
     follows `max_fun` is mlpfast's own, and changes nothing as long as it is left alone; so are the
-    losses "absolute_error", "huber" and "quantile".
+    losses other than "squared_error" and "poisson".
 
     Parameters
     ----------
     loss : str, default "squared_error"
         With y of several outputs: "squared_error" half the mean of the squared errors (whose
         gradient is taken as that of half their sum, as scikit-learn does), "poisson" half the sum
-        of the deviances (y must be 0 or more, and the output is an exponential), "absolute_error",
-        "huber" and "quantile" the mean.
+        of the deviances (y must be 0 or more, and the output is an exponential); of the others the
+        mean: "absolute_error", "huber", "quantile" and every other loss that has a name for
+        scikit-learn in `mlpfast.spec.LOSS_RECORDS`.
     hidden_layer_sizes : int or sequence of int, default (100,)
         Units of each hidden layer.
     activation : str or list of str, default "relu"
         Of the hidden layers, one for all or one each: "identity", "logistic" (also called
-        "sigmoid"), "tanh", "relu", and mlpfast's own "leaky_relu", "elu", "softplus", "silu",
-        "gelu", "exp", "softmax".
+        "sigmoid"), "tanh", "relu", and mlpfast's own, those of `mlpfast.spec.ACTIVATIONS` that
+        have a gradient.
     solver : {"adam", "sgd", "lbfgs"}, default "adam"
-        "lbfgs" is SciPy's, on all rows at once; it takes no heed of the parameters that speak of
-        batches, epochs, rates, moments, rows held out, dropout, decay, clipping or callbacks.
+        "lbfgs" is SciPy's, on all rows at once; it ignores the parameters for batches, epochs,
+        rates, moments, rows held out, dropout, decay, clipping and callbacks.
     alpha : float, default 0.0001
         Factor on half the sum of the squared weights, which is added to the loss of a batch and
         divided by its rows.
@@ -209,13 +202,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
         """Train one epoch on the given data, from the weights that there are.
 
-        With "lbfgs" it is a whole fit from these weights, as in scikit-learn, whose check of the
-        solver is for the classifier alone.
+        With "lbfgs" it is a whole fit from these weights, as in scikit-learn, whose regressor
+        does not refuse it either.
 
         Parameters
         ----------
         X : array or CSR or CSC matrix of shape (n_samples, n_features)
-            Rows to learn from.
+            Rows to train on.
         y : array of shape (n_samples,) or (n_samples, n_outputs)
             What is to be predicted.
         sample_weight : array of shape (n_samples,), default None
@@ -227,10 +220,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
         Raises
         ------
-        AttributeError
-            If the solver is "lbfgs".
         ValueError
-            With early stopping.
+            With early stopping, unless the solver is "lbfgs".
 
         Examples
         --------
@@ -250,7 +241,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         return flat_column(y)
 
     def _output(self) -> str:
-        return "exp" if self.loss == "poisson" else "identity"
+        return sklearn_name(LOSS_RECORDS[LOSSES[self.loss]].required_output or "identity")
 
     def _engine_loss(self, output: str) -> Loss:
         if self.loss == "huber":
@@ -289,8 +280,6 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         --------
         to_sklearn : The other way.
         """
-        from mlpfast.sklearn import _convert
-
         return _convert.from_sklearn(cls, estimator)
 
     # ------------------------------------------------------------------ running

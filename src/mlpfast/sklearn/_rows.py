@@ -1,4 +1,4 @@
-"""Rows to learn from or to judge by, dense or sparse, and how a backend goes through them.
+"""Rows to train or to evaluate on, dense or sparse, and how a backend goes through them.
 
 A sparse matrix is turned into a dense one whole if that is small, else some batches at a time.
 """
@@ -13,7 +13,7 @@ import numpy as np
 
 from mlpfast.arrays import check_x
 from mlpfast.backends.base import TOTALS, Array, Data, Epochs, Gradient, Report, RunOptions, Trainer
-from mlpfast.model import MLP
+from mlpfast.net import Net
 from mlpfast.spec import NetSpec
 
 _LOSS, _WEIGHT = TOTALS.index("loss"), TOTALS.index("weight")
@@ -65,7 +65,7 @@ class Problem(NamedTuple):
 
     @property
     def training_weight(self) -> Array | None:
-        """The weights that training goes by."""
+        """The weights of the rows in training."""
         if self.weight is None or self.class_weight is None:
             return self.class_weight if self.weight is None else self.weight
         return self.weight * self.class_weight
@@ -120,21 +120,21 @@ class Rows:
                 return Report(sums, report.status)
         return Report(sums)
 
-    def loss(self, net: MLP) -> float:
+    def loss(self, net: Net) -> float:
         """Return the mean loss."""
         pieces = self._pieces() if self.sparse else [Data(self.x, self.y, self.weight)]
         totals = [net.engine.evaluate(net.spec, net.params, data) for data in pieces]
         sums = np.sum(totals, axis=0)
         return float(sums[_LOSS] / sums[_WEIGHT])
 
-    def gradient_of(self, net: MLP) -> Gradient:
+    def gradient_of(self, net: Net) -> Gradient:
         """Return what writes the gradient of the mean loss to an array, and returns that loss."""
         if self.sparse:
             return partial(self._gradient_by_pieces, net)
         data = Data(self.x, self.y, self.weight)
         return net.engine.gradient_of(net.spec, net.params, data)
 
-    def _gradient_by_pieces(self, net: MLP, grad: Array) -> float:
+    def _gradient_by_pieces(self, net: Net, grad: Array) -> float:
         backend, spec, params = net.engine, net.spec, net.params
         loss, part_grad, total = 0.0, np.empty_like(grad), self.weight_sum
         grad[...] = 0

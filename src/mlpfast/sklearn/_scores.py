@@ -1,4 +1,4 @@
-"""The scores that early stopping goes by: scikit-learn's, without its checks of the arguments."""
+"""The scores for early stopping: scikit-learn's, without its checks of the arguments."""
 
 from __future__ import annotations
 

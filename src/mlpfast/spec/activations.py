@@ -63,6 +63,8 @@ class Activation:
 
 
 _ELU_SCALE = f"{ELU_ALPHA:g} * " if ELU_ALPHA != 1 else ""
+_SELU_LIMIT = SELU_SCALE * SELU_ALPHA
+_TANH_SOFTPLUS = "tanh(log(1 + exp(z)))"
 _NORMAL_CDF = "(1 + erf(z / sqrt(2))) / 2"
 
 _LIST = (
@@ -84,6 +86,12 @@ _LIST = (
         f"(1 if z > 0 else a + {ELU_ALPHA:g})",
         keras=("elu",),
     ),
+    Activation(
+        "selu",
+        f"{SELU_SCALE} * z if z > 0 else {_SELU_LIMIT} * (exp(z) - 1)",
+        f"({SELU_SCALE} if z > 0 else a + {_SELU_LIMIT})",
+        keras=("selu",),
+    ),
     Activation("softplus", "log(1 + exp(z))", "1 / (1 + exp(-z))", keras=("softplus",)),
     Activation(
         "silu",
@@ -98,6 +106,13 @@ _LIST = (
         f"({_NORMAL_CDF} + z * exp(-z**2 / 2) / sqrt(2 * pi))",
         keeps_z=True,
         keras=("gelu",),
+    ),
+    Activation(
+        "mish",
+        f"z * {_TANH_SOFTPLUS}",
+        f"({_TANH_SOFTPLUS} + z * (1 - {_TANH_SOFTPLUS}**2) / (1 + exp(-z)))",
+        keeps_z=True,
+        keras=("mish",),
     ),
     Activation("exp", "exp(z)", "a", keras=("exponential",)),
     Activation(

@@ -143,6 +143,13 @@ _LIST = (
         sklearn="huber",
     ),
     LossRecord(
+        "log_cosh",
+        "sum(log(cosh(o - t))) / n",
+        "tanh(o - t) / n",
+        keras="LogCosh",
+        sklearn="log_cosh",
+    ),
+    LossRecord(
         "quantile",
         "sum(where(o > t, (1 - q) * (o - t), q * (t - o))) / n",
         "where(o > t, 1 - q, where(o < t, -q, 0)) / n",

@@ -28,7 +28,7 @@ class Optimizer:
     a weight decay of its own not:
 
     clip_norm : float > 0, optional
-        Where the Euclidean norm of the gradient by all parameters is larger, the gradient is
+        Where the Euclidean norm of the gradient (of all parameters) is larger, it is
         scaled to it (Pascanu et al., 2013; Keras' ``global_clipnorm``).
     clip_value : float > 0, optional
         Each element is brought to within plus and minus this (Keras' ``clipvalue``). One of the

@@ -8,6 +8,15 @@ from dataclasses import dataclass, field
 
 from mlpfast.spec.checks import check_choice, check_int, check_real
 
+__all__ = [
+    "CosineDecay",
+    "ExponentialDecay",
+    "PerStep",
+    "ReduceOnPlateau",
+    "StepDecay",
+    "more_is_better",
+]
+
 
 def more_is_better(figure: str) -> bool:
     """Return whether the larger of two figures of that name is the better one."""

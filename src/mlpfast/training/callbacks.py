@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,17 @@ from mlpfast.spec.schedules import (
 )
 from mlpfast.training.history import History
 
+__all__ = [
+    "CSVLogger",
+    "Callback",
+    "CallbackList",
+    "EarlyStopping",
+    "LambdaCallback",
+    "ModelCheckpoint",
+    "as_callback",
+    "asks_to_stop",
+]
+
 _SCHEDULES = (StepDecay, ExponentialDecay, CosineDecay, PerStep, ReduceOnPlateau)
 
 
@@ -32,7 +43,7 @@ class Callback:
     `net` is the `mlpfast.MLP` that is trained.
     """
 
-    #: A figure of `logs` that the callback goes by, if any; `fit` checks that it will be there.
+    #: A figure of `logs` that the callback watches, if any; `fit` checks that it will be there.
     monitors: str | None = None
     #: Whether the callback may enter figures of its own into `logs`, for those after it.
     adds_figures = True
@@ -93,6 +104,58 @@ def as_callback(callback: Callback | Callable[..., Any]) -> Callback:
 def asks_to_stop(answer: object) -> bool:
     """Return whether what an ``on_epoch_end`` returned ends training: True, also that of NumPy."""
     return answer is True or (isinstance(answer, np.bool_) and bool(answer))
+
+
+class CallbackList:
+    """The callbacks of one fit, told of everything in order, and of its end in reverse order.
+
+    Parameters
+    ----------
+    net : Net
+        What the callbacks see.
+    callbacks : iterable of Callback or functions (net, epoch, logs)
+    history : History
+        Of the fit; its `stop_reason` becomes "callback" where one of them ends it.
+    """
+
+    def __init__(
+        self,
+        net: Any,
+        callbacks: Iterable[Callback | Callable[..., Any]],
+        history: History,
+    ) -> None:
+        self._net, self._history = net, history
+        self._callbacks = [as_callback(callback) for callback in callbacks]
+        self._begun: list[Callback] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._callbacks)
+
+    def check_monitors(self, check: Callable[[str | None], None]) -> None:
+        """Let `check` raise for a figure that a callback watches and that there will not be."""
+        for callback in self._callbacks:
+            if callback.adds_figures:
+                break
+            check(callback.monitors)
+
+    def begin(self) -> None:
+        """Say that training begins."""
+        for callback in self._callbacks:
+            self._begun.append(callback)
+            callback.on_train_begin(self._net)
+
+    def epoch_end(self, epoch: int, logs: dict[str, float]) -> bool:
+        """Pass the figures of an epoch on; return whether a callback ends the fit."""
+        answers = [callback.on_epoch_end(self._net, epoch, logs) for callback in self._callbacks]
+        if any(map(asks_to_stop, answers)):
+            self._history.stop_reason = "callback"
+            return True
+        return False
+
+    def end(self) -> None:
+        """Say that training has ended, to those that were told that it began."""
+        for callback in reversed(self._begun):
+            callback.on_train_end(self._net, self._history)
 
 
 class _Monitor:
@@ -188,7 +251,7 @@ class ModelCheckpoint(Callback):
     path : str or path
         May hold ``{epoch}`` and names of the history: ``"net-{epoch:03d}-{val_loss:.3f}.npz"``.
     monitor : str, default "val_loss"
-        The figure that `save_best_only` goes by.
+        The figure that decides for `save_best_only`.
     save_best_only : bool, default False
     mode : {"auto", "min", "max"}
     """

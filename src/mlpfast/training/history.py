@@ -7,6 +7,14 @@ from collections.abc import Iterable, Sequence
 from mlpfast.backends.base import TOTALS, Array
 from mlpfast.spec import NetSpec, check_choice
 
+__all__ = [
+    "METRICS",
+    "History",
+    "check_metrics",
+    "check_monitor",
+    "summarize",
+]
+
 METRICS = {"accuracy": "correct", "mse": "squared_error", "mae": "absolute_error"}
 _LOSS, _WEIGHT, _PENALTY = (TOTALS.index(name) for name in ("loss", "weight", "penalty"))
 

@@ -1,18 +1,21 @@
-"""The training loop above the backends: epochs, history, validation, callbacks, interruption."""
+"""Training above the backends: what `MLP.fit` checks, records and reports around its epochs."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
+import numpy as np
+
 from mlpfast.arrays import not_finite
-from mlpfast.backends.base import Data, Epochs, Report, RunOptions
+from mlpfast.backends.base import Array, Data, Epochs, Report, RunOptions
 from mlpfast.backends.numpy import l2_term
 from mlpfast.net import Net
 from mlpfast.spec import Optimizer, check_choice, check_int, check_l2
-from mlpfast.training.callbacks import Callback, as_callback, asks_to_stop
-from mlpfast.training.epochs import draw, learning_rates
+from mlpfast.training.callbacks import Callback, CallbackList
+from mlpfast.training.epochs import EpochRunner, dropout_keys, permutations, scheduled_rates
 from mlpfast.training.history import History, check_monitor, summarize
 from mlpfast.training.interrupt import interruptible
 from mlpfast.training.progress import progress_of
@@ -57,27 +60,25 @@ def fit(
     check_choice("on_nonfinite", on_nonfinite, ("raise", "stop"))
     if not isinstance(callbacks, Iterable):
         raise TypeError(f"callbacks must be a list, got {type(callbacks).__name__}")
-    watchers = [as_callback(c) for c in callbacks]
-    watchers += progress_of(verbose, epochs)
-    rate = optimizer.learning_rate
-    observe = getattr(rate, "observe", None)
-    check_monitor(getattr(rate, "monitor", None), metrics, validation is not None)
-    for watcher in watchers:
-        if watcher.adds_figures:
-            break
-        check_monitor(watcher.monitors, metrics, validation is not None)
-    if hasattr(rate, "reset"):
-        rate.reset()
-
     history = History()
-    trainer = net.trainer_for(optimizer)
+    given = [*callbacks, *progress_of(verbose, epochs)]
+    watchers = CallbackList(net, given, history) if given else None
+    rate: Any = optimizer.learning_rate
+    if callable(rate) or watchers:
+        check = partial(check_monitor, metrics=metrics, validation=validation is not None)
+        check(getattr(rate, "monitor", None))
+        if watchers:
+            watchers.check_monitors(check)
+        if hasattr(rate, "reset"):
+            rate.reset()
+
     n = len(data)
     shuffled = shuffle and batch_size < n  # the order within one batch only changes the rounding
-    one_by_one = bool(watchers or validation is not None or observe)
+    one_by_one = bool(watchers or validation is not None or getattr(rate, "observe", None))
     block = 1
     if not one_by_one and net.spec.n_params <= _SMALL_NET:
         block = max(1, _ORDER_ENTRIES // n) if shuffled else _EPOCHS_A_CALL
-    elif not one_by_one and trainer.saves_each_epoch and not shuffled:
+    elif not one_by_one and net.trainer_for(optimizer).saves_each_epoch and not shuffled:
         block = _EPOCHS_A_CALL
     if optimizer.per_step:
         block = min(block, max(1, _ORDER_ENTRIES * batch_size // n))
@@ -86,72 +87,103 @@ def fit(
         options = RunOptions(
             batch_size, factors, stop, want_metrics=bool(metrics), want_penalty=shown
         )
-        begun: list[Callback] = []
+        fitting = _Fit(net, data, optimizer, options, history, metrics, on_nonfinite)
+        rng: Any = net.generator
+        fitting.orders = partial(permutations, rng, n) if shuffled else None
+        fitting.keys = partial(dropout_keys, rng) if net.spec.dropout else None
+        if one_by_one:
+            fitting.one_by_one = True
+            fitting.validation, fitting.callbacks = validation, watchers
+            fitting.observe = getattr(rate, "observe", None)
         try:
-            for watcher in watchers:
-                begun.append(watcher)
-                watcher.on_train_begin(net)
-            while history.n_epochs < epochs and history.stop_reason == "finished" and not stop[0]:
-                first = history.n_epochs
-                count = min(block, epochs - first)
-                orders, keys = draw(net, count, n if shuffled else 0)
-                rates = learning_rates(optimizer, first, count, trainer, -(-n // batch_size))
-                report = trainer.run(data, Epochs(rates, orders, keys), options)
-                _take_in(net, data, history, report, metrics, on_nonfinite)
-                if not one_by_one or report.status != "ok":
-                    continue
-                logs = _logs(net, history, validation, metrics, factors if shown else ())
-                if observe:
-                    observe(logs)
-                for watcher in watchers:
-                    if asks_to_stop(watcher.on_epoch_end(net, first, logs)):
-                        history.stop_reason = "callback"
-            if stop[0] and history.stop_reason != "interrupted":
+            if watchers:
+                watchers.begin()
+            fitting.run(epochs, block)
+            if stop[0]:
                 _interrupted(history)
         finally:
-            for watcher in reversed(begun):
-                watcher.on_train_end(net, history)
+            if watchers:
+                watchers.end()
     return history
 
 
-def _take_in(
-    net: Net, data: Data, history: History, report: Report, metrics: Sequence[str], on_bad: str
-) -> None:
-    """Enter a backend's report into the history, or raise what it calls for."""
-    if len(report.totals):
-        history.extend(summarize(net.spec, report.totals, metrics))
-    if report.status == "interrupted":
-        _interrupted(history)
-    elif report.status == "bad_input":
-        net.reset_optimizer()
-        raise not_finite("X", data.x, report.row)
-    elif report.status == "diverged":
-        net.reset_optimizer()  # its moments may hold the same infinities
-        if on_bad == "raise":
+class _Fit(EpochRunner):
+    """The epochs of a call of `fit`: its history, and what has to be told after each of them."""
+
+    #: Whether each epoch has to be looked at on its own, and what for.
+    one_by_one = False
+    validation: Data | None = None
+    callbacks: CallbackList | None = None
+    observe: Callable[[dict[str, float]], None] | None = None
+
+    def __init__(
+        self,
+        net: Net,
+        data: Data,
+        optimizer: Optimizer,
+        options: RunOptions,
+        history: History,
+        metrics: Sequence[str],
+        on_nonfinite: str,
+    ) -> None:
+        self.net, self.data, self.optimizer, self.options = net, data, optimizer, options
+        self.history, self.metrics, self.on_nonfinite = history, metrics, on_nonfinite
+        self.trainer, self.stop = net.trainer_for(optimizer), options.stop
+
+    def rates(self, first: int, count: int) -> Array:
+        optimizer = self.optimizer
+        if not callable(optimizer.learning_rate):
+            rate = float(optimizer.learning_rate)
+            # np.full takes 1 us more
+            return np.array([rate]) if count == 1 else np.full(count, rate)
+        if not optimizer.per_step:
+            return scheduled_rates(optimizer.learning_rate_at, first, count)
+        steps, made = -(-len(self.data) // self.options.batch_size), self.trainer.steps
+        return scheduled_rates(
+            optimizer.learning_rate_at, first, count, steps=steps, steps_made=made
+        )
+
+    def train(self, epochs: Epochs) -> Report:
+        return self.trainer.run(self.data, epochs, self.options)
+
+    def end(self, first: int, report: Report) -> bool:
+        history, net = self.history, self.net
+        if len(report.totals):
+            history.extend(summarize(net.spec, report.totals, self.metrics))
+        if report.status == "ok":
+            return not self.one_by_one or self._tell(first)
+        if report.status == "interrupted":
+            return True  # which the runner sees for itself
+        net.reset_optimizer()  # its moments may be as bad as the rows or the loss
+        if report.status == "bad_input":
+            raise not_finite("X", self.data.x, report.row)
+        if self.on_nonfinite == "raise":
             raise TrainingDiverged(
                 f"the loss or the weights became NaN or infinite in epoch {history.n_epochs}; "
                 "the net keeps its weights from before that epoch. Try a smaller learning rate "
                 "or scaled inputs, or on_nonfinite='stop' to stop without an error"
             )
         history.stop_reason = "diverged"
+        return False
 
+    def _tell(self, epoch: int) -> bool:
+        """Pass the figures of an epoch on; return whether to go on."""
+        logs = self._logs()
+        if self.observe is not None:
+            self.observe(logs)
+        return self.callbacks is None or not self.callbacks.epoch_end(epoch, logs)
 
-def _logs(
-    net: Net,
-    history: History,
-    validation: Data | None,
-    metrics: Sequence[str],
-    l2: Sequence[float],
-) -> dict[str, float]:
-    """Return the figures of the last epoch, those on the validation data among them."""
-    if validation is not None:
-        totals = net.engine.evaluate(net.spec, net.params, validation)
-        columns = summarize(net.spec, totals[None], metrics)
-        if l2:
-            columns["loss"][0] += l2_term(net.spec, net.params, l2)
-        for name, values in columns.items():
-            history.history.setdefault("val_" + name, []).extend(values)
-    return {name: values[-1] for name, values in history.history.items()}
+    def _logs(self) -> dict[str, float]:
+        """Return the figures of the last epoch, those on the validation data among them."""
+        net, columns = self.net, self.history.history
+        if self.validation is not None:
+            totals = net.engine.evaluate(net.spec, net.params, self.validation)
+            figures = summarize(net.spec, totals[None], self.metrics)
+            if self.options.want_penalty:
+                figures["loss"][0] += l2_term(net.spec, net.params, self.options.l2)
+            for name, values in figures.items():
+                columns.setdefault("val_" + name, []).extend(values)
+        return {name: values[-1] for name, values in columns.items()}
 
 
 def _interrupted(history: History) -> None:
@@ -160,5 +192,5 @@ def _interrupted(history: History) -> None:
         f"training was interrupted in epoch {max(history.n_epochs - 1, 0)}; "
         "the net keeps the weights it had reached",
         RuntimeWarning,
-        stacklevel=4,
+        stacklevel=4,  # whoever called `MLP.fit`
     )

@@ -37,26 +37,40 @@ ptrdiff_t rows_of_a_block(const Network<T>& net) {
   return std::max({kBlockBytes / row_bytes, kLeastBlockRows, ptrdiff_t(net.kernels.panel)});
 }
 
+// The most rows of a group; each begins with a whole vector.
+ptrdiff_t rows_of_a_group(ptrdiff_t rows, ptrdiff_t groups, ptrdiff_t lanes) {
+  return round_up((rows + groups - 1) / groups, lanes) + (groups > 1 ? lanes : 0);
+}
+
 }  // namespace
 
 template <class T>
-NarrowPlan<T>::NarrowPlan(const Network<T>& net, ptrdiff_t rows, int threads, bool repeated)
-    : Plan<T>(net, rows, threads), row_step_(net.kernels.lanes) {
+void NarrowPlan<T>::partition(const Network<T>& net, int threads, PlanChoice& choice) {
+  const ptrdiff_t lanes = net.kernels.lanes;
+  choice.parts = groups_of(choice.rows);
+  choice.team = std::min(StepPlan<T>::team_for(net, choice.rows, threads), int(choice.parts));
+  choice.block_rows = std::min(rows_of_a_group(choice.rows, choice.parts, lanes),
+                               round_up(rows_of_a_block(net), lanes));
+  choice.repeated = choice.repeated && !net.drops_inputs();
+}
+
+template <class T>
+NarrowPlan<T>::NarrowPlan(const Network<T>& net, const PlanChoice& choice)
+    : StepPlan<T>(net, choice), row_step_(net.kernels.lanes), block_rows_(choice.block_rows) {
   const Layout& layout = net.layout;
   Arena& arena = this->arena_;
-  const ptrdiff_t groups = groups_of(rows), line = kCacheLine / ptrdiff_t(sizeof(T));
-  this->team_size_ = std::min(this->team_size_, int(groups));
-  const ptrdiff_t most = padded((rows + groups - 1) / groups) + (groups > 1 ? row_step_ : 0);
-  block_rows_ = std::min(most, padded(rows_of_a_block(net)));
+  const bool repeated = choice.repeated;
+  const ptrdiff_t groups = choice.parts, line = kCacheLine / ptrdiff_t(sizeof(T));
+  const ptrdiff_t most = rows_of_a_group(choice.rows, groups, row_step_);
   // An odd number of cache lines, so that units do not fall on the same sets of the cache.
   ld_ = (round_up(block_rows_, line) / line | 1) * line;
 
   rows_size_ = Rows::size(net.spec, ld_);
   if (repeated) kept_blocks_ = (most + block_rows_ - 1) / block_rows_;
   const ptrdiff_t rows_read =
-      arena.reserve_array<T>(rows_size_ * (repeated ? groups * kept_blocks_ : this->team_size_));
+      arena.reserve_array<T>(rows_size_ * (repeated ? groups * kept_blocks_ : choice.team));
 
-  std::vector<std::vector<ptrdiff_t>> offsets(size_t(this->team_size_));
+  std::vector<std::vector<ptrdiff_t>> offsets(size_t(choice.team));
   std::vector<ptrdiff_t> partials;
   ptrdiff_t widest = 0;
   for (const Layer& layer : layout.layers) {

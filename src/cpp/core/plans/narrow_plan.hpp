@@ -13,17 +13,20 @@
 #include <vector>
 
 #include "../passes/unit_major.hpp"
-#include "plan.hpp"
+#include "step_plan.hpp"
 
 namespace mlpfast {
 
 template <class T>
-class NarrowPlan final : public Plan<T> {
+class NarrowPlan final : public StepPlan<T> {
  public:
-  NarrowPlan(const Network<T>& net, ptrdiff_t rows, int threads, bool repeated);
-  void step(const Team& team, const Step<T>& step) override;
+  NarrowPlan(const Network<T>& net, const PlanChoice& choice);
+  // Fills in how the plan cuts up its work.
+  static void partition(const Network<T>& net, int threads, PlanChoice& choice);
 
  private:
+  void step(const Team& team, const Step<T>& step) override;
+
   // Buffers for a block of rows.
   struct Block {
     struct Buffers {

@@ -1,17 +1,10 @@
-// How the gradient of a batch is computed and turned into a step: the interface of the plans.
-//
-// A plan is made for a net, a batch size and a number of threads. Which one it is and how it cuts
-// up the work depends on the first two alone, so that the threads do not change the result.
+// How a net is trained for some epochs, or its gradient computed: the interface of the plans.
 #pragma once
 
-#include <memory>
-
 #include "../arena.hpp"
-#include "../data.hpp"
-#include "../network.hpp"
 #include "../optimizer.hpp"
-#include "../thread_pool.hpp"
-#include "../totals.hpp"
+#include "../run.hpp"
+#include "choose_plan.hpp"
 
 namespace mlpfast {
 
@@ -23,72 +16,39 @@ struct State {
   T* v = nullptr;
 };
 
-// For less work in a step, the barriers cost more than another thread brings.
-constexpr double kStepFlopsWorthAThread = 3e6;
-
-// What is to be done with a batch.
+// What a run of epochs changes.
 template <class T>
-struct Step {
-  Batch<T> batch;
-  // The batch of the next call, or one without rows: a plan may begin to read it. `announced` says
-  // whether the last call named this step's batch.
-  Batch<T> next;
-  bool announced = false;
+struct Training {
+  Optimizer<T>& optimizer;
+  int64_t& steps;  // made so far
   State<T> state;
-  // Updates the state, with begin_step done; null leaves the gradient in Plan::gradient().
-  const Optimizer<T>* optimizer = nullptr;
-  double lr = 0;
-  const double* l2 = nullptr;  // a factor for each layer; null where all are 0
-  double l2_share = 1;         // by which all are multiplied
-  bool want_metrics = false;
-  DropoutStep dropout;  // first_row is 0
-
-  double l2_of(size_t layer) const { return l2 ? l2_share * l2[layer] : 0.0; }
+  T* saved = nullptr;  // takes the flat weights after each epoch but the last, or null
 };
 
+// Made for a net and a choice, both of which stay as they are.
 template <class T>
 class Plan {
  public:
   virtual ~Plan() = default;
+  const PlanChoice& choice() const { return choice_; }
 
-  // Called by every member of a team of at most team_size(), all with the same step.
-  virtual void step(const Team& team, const Step<T>& step) = 0;
+  // Trains some epochs. They end with the first batch that has a row of x that is not finite, or a
+  // loss, where that is checked: the state is then not to be relied on.
+  virtual void train(const RunArgs<T>& args, ptrdiff_t epochs, Training<T>& training,
+                     RunResult& result) = 0;
 
-  bool fits(ptrdiff_t rows, int threads) const { return rows == rows_ && threads == threads_; }
-  // Threads that are worth waking for a batch of the planned size.
-  int team_size() const { return team_size_; }
-  // Whether they are worth it wherever they run.
-  Reach reach() const { return reach_; }
-
-  // Of the last step. `totals` and `bad_row`, the first row of x that is not finite or -1, are for
-  // member 0 at once, and for all after a sync, as is the packed gradient.
-  const Totals& totals() const { return totals_; }
-  ptrdiff_t bad_row() const { return bad_row_; }
-  T* gradient() const { return gradients_; }
+  // Writes the gradient of the reduced loss on all rows, flat as the parameters; the totals have at
+  // least the loss and the weight. A plan for `repeated` steps is called with the same data again
+  // and again. False, with nothing written, where rows that are not finite are left to a plan that
+  // works step by step.
+  virtual bool gradient(const Data<T>& data, const T* flat, T* grad, Totals& totals) = 0;
 
  protected:
-  Plan(const Network<T>& net, ptrdiff_t rows, int threads);
-
-  // One update of `n` parameters from offset `at` on, with gradient g. The l2 term is for weights,
-  // not for biases.
-  static void update(const Network<T>& net, const Step<T>& step, ptrdiff_t at, const T* g,
-                     ptrdiff_t n, double l2);
+  Plan(const Network<T>& net, const PlanChoice& choice) : net_(net), choice_(choice) {}
 
   const Network<T>& net_;
-  const ptrdiff_t rows_;
-  const int threads_;
-  int team_size_;
-  Reach reach_ = Reach::any;
+  const PlanChoice choice_;
   Arena arena_;
-  T* gradients_ = nullptr;
-  Totals totals_;
-  ptrdiff_t bad_row_ = -1;
 };
-
-// `fused`: every step will have an optimizer, so that a gradient need not be kept. `repeated`: the
-// steps of a run all have the same batch, so that what was read of it may be kept.
-template <class T>
-std::unique_ptr<Plan<T>> make_plan(const Network<T>& net, ptrdiff_t rows, int threads, bool fused,
-                                   bool repeated = false);
 
 }  // namespace mlpfast

@@ -9,17 +9,6 @@
 namespace mlpfast {
 namespace {
 
-// Larger batches are better shared out by rows; with fewer bytes of rows a unit is too little work
-// for a pass through the net.
-constexpr ptrdiff_t kMostRows = 256, kLeastBytes = 512;
-// For less the narrow plan is made sooner.
-constexpr double kLeastFlops = 1e5;
-// For so much work in a step two threads are worth it wherever they run. Then the rows can be
-// shared as well, and more evenly than fewer units.
-constexpr double kMuchWork = 2 * kStepFlopsWorthAThread;
-constexpr ptrdiff_t kEvenUnits = 96;
-// What the slices add to the logits goes from core to core: few outputs, that is.
-constexpr ptrdiff_t kMostOutputs = 32;
 // For less work in a step, in single precision, one barrier costs more than another thread brings,
 // even a near one.
 constexpr double kFlopsWorthABarrier = 1e6;
@@ -50,31 +39,26 @@ constexpr ptrdiff_t kGap = 4096, kPrefetchedBytes = 2048;
 }  // namespace
 
 template <class T>
-bool SlicedPlan<T>::suits(const Network<T>& net, ptrdiff_t rows) {
-  if (net.depth() != 2 || rows > kMostRows || rows * ptrdiff_t(sizeof(T)) < kLeastBytes)
-    return false;
-  const Layer &hidden = net.layout.layers[0], &output = net.layout.layers[1];
-  const double flops = net.flops_training() * double(rows);
-  if (flops < kLeastFlops || (flops >= kMuchWork && hidden.n_out < kEvenUnits)) return false;
-  return !net.whole_rows(0) && !net.drops_inputs() && !hidden.drops &&
-         hidden.out_padded >= 2 * net.kernels.tile && output.n_out <= kMostOutputs;
+void SlicedPlan<T>::partition(const Network<T>& net, int threads, PlanChoice& choice) {
+  choice.block_rows = round_up(choice.rows, net.kernels.lanes);
+  choice.parts = ptrdiff_t(cut(net.layout.layers[0], net.kernels.tile).size());
+  const double flops = net.flops_training() * double(choice.rows);
+  const double worth = flops / kFlopsWorthABarrier * (double(sizeof(T)) / 4);
+  choice.team = 1;
+  while (choice.team * 2 <= std::min<double>({double(threads), worth, double(choice.parts)}))
+    choice.team *= 2;
+  choice.reach = flops < kStepFlopsWorthAnyTeam ? Reach::near_only : Reach::any;
 }
 
 template <class T>
-SlicedPlan<T>::SlicedPlan(const Network<T>& net, ptrdiff_t rows, int threads, bool repeated)
-    : Plan<T>(net, rows, threads), repeated_(repeated) {
+SlicedPlan<T>::SlicedPlan(const Network<T>& net, const PlanChoice& choice)
+    : StepPlan<T>(net, choice) {
   const std::vector<Range> cuts = cut(hidden(), net.kernels.tile);
-  const ptrdiff_t count = ptrdiff_t(cuts.size());
-  const double flops = net.flops_training() * double(rows);
-  const double worth = flops / kFlopsWorthABarrier * (double(sizeof(T)) / 4);
-  this->team_size_ = 1;
-  while (this->team_size_ * 2 <= std::min<double>({double(threads), worth, double(count)}))
-    this->team_size_ *= 2;
-  this->reach_ = flops < kMuchWork ? Reach::near_only : Reach::any;
+  const ptrdiff_t rows = choice.rows;
 
   // An odd number of cache lines, so that units do not fall on the same sets of the cache.
   const ptrdiff_t line = kCacheLine / ptrdiff_t(sizeof(T));
-  const ptrdiff_t most = round_up(rows, net.kernels.lanes);
+  const ptrdiff_t most = choice.block_rows;
   ld_ = (round_up(most, line) / line | 1) * line;
   const Layer &h = hidden(), &o = output();
   hidden_over_rows_ = row_lanes_are_cheaper(h, rows, net.kernels.lanes, false);
@@ -85,13 +69,13 @@ SlicedPlan<T>::SlicedPlan(const Network<T>& net, ptrdiff_t rows, int threads, bo
   const ptrdiff_t gradients = array(net.layout.packed_size);
   std::vector<std::array<ptrdiff_t, 4>> of_slices;
   for (const Range& units : cuts) {
-    if (this->team_size_ > 1) arena.reserve(kGap);
+    if (choice.team > 1) arena.reserve(kGap);
     const ptrdiff_t a = array(units.size() * ld_), d = array(units.size() * ld_);
     of_slices.push_back({h.keeps_z ? array(units.size() * ld_) : a, a, d, array(o.n_out * ld_)});
   }
   std::vector<std::array<ptrdiff_t, 8>> of_members;
-  for (int i = 0; i < this->team_size_; ++i) {
-    if (this->team_size_ > 1) arena.reserve(kGap);
+  for (int i = 0; i < choice.team; ++i) {
+    if (choice.team > 1) arena.reserve(kGap);
     const ptrdiff_t a = array(o.n_out * ld_);
     of_members.push_back({array(UnitMajorRows<T>::size(net.spec, ld_)),
                           arena.template reserve_array<const T*>(most * 2),
@@ -126,7 +110,7 @@ void SlicedPlan<T>::step(const Team& team, const Step<T>& step) {
   const bool leads = team.index == 0;
   const ptrdiff_t n = step.batch.rows, all = round_up(n, net.kernels.lanes);
   // A batch that is kept was the last step's as well, and all of it finite.
-  if (!(repeated_ && step.announced)) {
+  if (!(this->choice_.repeated && step.announced)) {
     const ptrdiff_t bad = me.reader.gather(net, step.batch, {0, n}, all, me.in, ld_);
     if (leads) this->bad_row_ = bad;
   }

@@ -14,19 +14,20 @@
 #include <vector>
 
 #include "../passes/unit_major.hpp"
-#include "plan.hpp"
+#include "step_plan.hpp"
 
 namespace mlpfast {
 
 template <class T>
-class SlicedPlan final : public Plan<T> {
+class SlicedPlan final : public StepPlan<T> {
  public:
-  SlicedPlan(const Network<T>& net, ptrdiff_t rows, int threads, bool repeated);
-  // Whether the net has slices, and batches of so many rows are right for it.
-  static bool suits(const Network<T>& net, ptrdiff_t rows);
-  void step(const Team& team, const Step<T>& step) override;
+  SlicedPlan(const Network<T>& net, const PlanChoice& choice);
+  // Fills in how the plan cuts up its work.
+  static void partition(const Network<T>& net, int threads, PlanChoice& choice);
 
  private:
+  void step(const Team& team, const Step<T>& step) override;
+
   // Some hidden units, and their buffers.
   struct Slice {
     UnitMajorLayer<T> in, out;  // their weights on both sides
@@ -52,7 +53,6 @@ class SlicedPlan final : public Plan<T> {
   const Layer& output() const { return this->net_.layout.layers[1]; }
 
   ptrdiff_t ld_;
-  bool repeated_;
   bool hidden_over_rows_, output_over_rows_;  // how the weight gradients are computed
   std::vector<Slice> slices_;
   std::vector<Member> members_;

@@ -7,32 +7,23 @@
 #include "../../isa/float_mode.hpp"
 
 namespace mlpfast {
-namespace {
-
-constexpr ptrdiff_t kMostRows = 8;
-constexpr ptrdiff_t kMostParams = 256;
-
-}  // namespace
 
 template <class T>
-bool TinyPlan<T>::suits(const Network<T>& net, ptrdiff_t rows) {
-  return rows <= kMostRows && net.layout.n_params <= kMostParams && net.spec.dropout.empty();
+void TinyPlan<T>::partition(const Network<T>& net, PlanChoice& choice) {
+  const ptrdiff_t lanes = net.kernels.tiny_lanes;
+  const ptrdiff_t vectors = choice.rows <= lanes ? 1 : choice.rows <= 2 * lanes ? 2 : 4;
+  choice.rows = choice.block_rows = vectors * lanes;
+  choice.repeated = false;
 }
 
 template <class T>
-int TinyPlan<T>::row_vectors(ptrdiff_t rows) const {
-  const ptrdiff_t lanes = net_.kernels.tiny_lanes;
-  return rows <= lanes ? 1 : rows <= 2 * lanes ? 2 : 4;
-}
-
-template <class T>
-TinyPlan<T>::TinyPlan(const Network<T>& net, ptrdiff_t rows, const Optimizer<T>* optimizer)
-    : net_(net) {
+TinyPlan<T>::TinyPlan(const Network<T>& net, const PlanChoice& choice)
+    : Plan<T>(net, choice), stride_(choice.block_rows) {
+  Arena& arena = this->arena_;
   const Layout& layout = net.layout;
   const ptrdiff_t lanes = net.kernels.tiny_lanes;
   const ptrdiff_t n_in = net.spec.sizes.front(), n_out = net.spec.sizes.back();
-  steps_.row_vectors = row_vectors(rows);
-  stride_ = steps_.row_vectors * lanes;
+  steps_.row_vectors = int(stride_ / lanes);
   steps_.n_params = round_up(layout.n_params, lanes);
   const ptrdiff_t batch_units = n_in + n_out + (net.spec.counts_rows() ? 3 : 2);
   steps_.batch_size = batch_units * stride_;
@@ -40,22 +31,22 @@ TinyPlan<T>::TinyPlan(const Network<T>& net, ptrdiff_t rows, const Optimizer<T>*
   steps_.loss = net.spec.loss;
   steps_.slopes = net.spec.template slopes<T>();
   steps_.loss_from_logits = layout.loss_from_logits;
-  steps_.update = optimizer ? optimizer->kind() : Update::count;
+  steps_.update = Update::count;
 
-  const auto units = [&](ptrdiff_t n) { return arena_.template reserve_array<T>(n * stride_); };
-  const auto params = [&] { return arena_.template reserve_array<T>(steps_.n_params); };
+  const auto units = [&](ptrdiff_t n) { return arena.template reserve_array<T>(n * stride_); };
+  const auto params = [&] { return arena.template reserve_array<T>(steps_.n_params); };
   const ptrdiff_t w = params(), m = params(), v = params(), g = params(), l2 = params();
   const ptrdiff_t ones = units(1), zeros = units(1), batch = units(batch_units);
-  const ptrdiff_t row = arena_.template reserve_array<T>(n_in);
+  const ptrdiff_t row = arena.template reserve_array<T>(n_in);
   const ptrdiff_t batches =
-      arena_.template reserve_array<T>(optimizer ? kSteps * steps_.batch_size : 0);
+      arena.template reserve_array<T>(choice.fused ? kSteps * steps_.batch_size : 0);
   std::vector<ptrdiff_t> offsets;
   for (const Layer& layer : layout.layers) {
     const ptrdiff_t a = units(layer.n_out), d = units(layer.n_out);
     offsets.insert(offsets.end(), {layer.keeps_z ? units(layer.n_out) : a, a, d});
   }
-  arena_.commit();
-  const auto at = [&](ptrdiff_t offset) { return arena_.template at<T>(offset); };
+  arena.commit();
+  const auto at = [&](ptrdiff_t offset) { return arena.template at<T>(offset); };
 
   steps_.w = at(w);
   steps_.m = at(m);
@@ -84,7 +75,7 @@ TinyPlan<T>::TinyPlan(const Network<T>& net, ptrdiff_t rows, const Optimizer<T>*
     in = a;
   }
   terms_.resize(size_t(steps_.n_params), {at(zeros), at(zeros)});
-  scalars_.resize(optimizer ? kSteps : 1);
+  scalars_.resize(choice.fused ? kSteps : 1);
   weights_.resize(scalars_.size());
   rates_.resize(scalars_.size(), -1);
   totals_.resize(4 * scalars_.size());
@@ -99,12 +90,12 @@ TinyPlan<T>::TinyPlan(const Network<T>& net, ptrdiff_t rows, const Optimizer<T>*
 template <class T>
 ptrdiff_t TinyPlan<T>::gather(const Batch<T>& batch, T* to, double& weight) {
   const Data<T>& data = *batch.data;
-  const ptrdiff_t n_in = net_.spec.sizes.front(), n_out = net_.spec.sizes.back();
-  const double scale = batch.scale(net_.spec.reduction);
+  const ptrdiff_t n_in = this->net_.spec.sizes.front(), n_out = this->net_.spec.sizes.back();
+  const double scale = batch.scale(this->net_.spec.reduction);
   T* target = to + n_in * stride_;
   T* weights = target + n_out * stride_;
   T* scales = weights + stride_;
-  T* counted = net_.spec.counts_rows() ? scales + stride_ : nullptr;
+  T* counted = this->net_.spec.counts_rows() ? scales + stride_ : nullptr;
   const bool in_place = data.in_place();
   weight = 0;
   for (ptrdiff_t r = 0; r < batch.rows; ++r) {
@@ -118,8 +109,8 @@ ptrdiff_t TinyPlan<T>::gather(const Batch<T>& batch, T* to, double& weight) {
     } else {
       Gather<T> g = batch.gather({r, r + 1}, n_in);
       g.to = row_;
-      g.block = net_.kernels.tile;
-      if (net_.kernels.gather[int(data.x_type)](g) >= 0) return row;
+      g.block = this->net_.kernels.tile;
+      if (this->net_.kernels.gather[int(data.x_type)](g) >= 0) return row;
     }
     for (ptrdiff_t i = 0; i < n_in; ++i) to[i * stride_ + r] = x[i];
     for (ptrdiff_t j = 0; j < n_out; ++j)
@@ -149,23 +140,27 @@ void TinyPlan<T>::set_scalars(size_t k, Optimizer<T>& optimizer, int64_t t, doub
 
 template <class T>
 void TinyPlan<T>::set_l2(const RunArgs<T>& args) {
-  for (size_t l = 0; l < net_.depth(); ++l) {
-    const Layer& layer = net_.layout.layers[l];
+  for (size_t l = 0; l < this->net_.depth(); ++l) {
+    const Layer& layer = this->net_.layout.layers[l];
     std::fill_n(l2_ + layer.flat_w, layer.n_in * layer.n_out, T(args.l2[l]));
   }
   steps_.l2 = args.has_l2() ? l2_ : nullptr;
 }
 
 template <class T>
-void TinyPlan<T>::train(const RunArgs<T>& args, ptrdiff_t epochs, Optimizer<T>& optimizer,
-                        int64_t& t, const State<T>& state, RunResult& result) {
+void TinyPlan<T>::train(const RunArgs<T>& args, ptrdiff_t epochs, Training<T>& training,
+                        RunResult& result) {
   const TrainingFloatMode mode;
-  const Layout& layout = net_.layout;
+  Optimizer<T>& optimizer = training.optimizer;
+  int64_t& t = training.steps;
+  const State<T>& state = training.state;
+  const Layout& layout = this->net_.layout;
   const ptrdiff_t n = args.data.n;
   unpack(layout, state.w, steps_.w);
   if (state.m) unpack(layout, state.m, steps_.m);
   if (state.v) unpack(layout, state.v, steps_.v);
   set_l2(args);
+  steps_.update = optimizer.kind();
   steps_.want_metrics = args.want_metrics;
   steps_.stop = args.poll.stop;
   const bool same_rows = args.batch_size >= n && !args.orders;
@@ -180,7 +175,7 @@ void TinyPlan<T>::train(const RunArgs<T>& args, ptrdiff_t epochs, Optimizer<T>& 
     std::fill(weights_.begin(), weights_.end(), weight);
   }
 
-  Watch watch(args.poll, net_.flops_training() * double(std::min(args.batch_size, n)));
+  Watch watch(args.poll, this->net_.flops_training() * double(std::min(args.batch_size, n)));
   Totals sum;
   ptrdiff_t epoch = 0, first = 0;  // where the next step begins
   const auto advance = [&](ptrdiff_t& e, ptrdiff_t& f) {
@@ -208,7 +203,7 @@ void TinyPlan<T>::train(const RunArgs<T>& args, ptrdiff_t epochs, Optimizer<T>& 
       break;
     }
     steps_.steps = count;
-    const ptrdiff_t done = net_.kernels.tiny(steps_);
+    const ptrdiff_t done = this->net_.kernels.tiny(steps_);
     t += done;
     for (ptrdiff_t k = 0; k < done; ++k) {
       const double* totals = totals_.data() + 4 * k;
@@ -234,10 +229,10 @@ template <class T>
 bool TinyPlan<T>::gradient(const Data<T>& data, const T* flat, T* grad, Totals& totals) {
   double weight = 0;
   if (gather({&data, nullptr, 0, data.n}, steps_.batch, weight) >= 0) return false;
-  const ptrdiff_t n = net_.layout.n_params;
+  const ptrdiff_t n = this->net_.layout.n_params;
   std::copy(flat, flat + n, steps_.w);
   steps_.steps = 1;
-  net_.kernels.tiny(steps_);
+  this->net_.kernels.tiny(steps_);
   std::copy(steps_.g, steps_.g + n, grad);
   totals = {};
   totals.loss = totals_[0];

@@ -17,22 +17,29 @@ constexpr ptrdiff_t kMostCopiedBytes = 1048576;
 }  // namespace
 
 template <class T>
-WidePlan<T>::WidePlan(const Network<T>& net, ptrdiff_t rows, int threads, bool fused)
-    : Plan<T>(net, rows, threads), block_rows_(std::min(rows, kBlockRows)) {
+void WidePlan<T>::partition(const Network<T>& net, int threads, PlanChoice& choice) {
+  choice.team = StepPlan<T>::team_for(net, choice.rows, threads);
+  choice.block_rows = std::min(choice.rows, kBlockRows);
+  choice.repeated = false;
+}
+
+template <class T>
+WidePlan<T>::WidePlan(const Network<T>& net, const PlanChoice& choice)
+    : StepPlan<T>(net, choice), block_rows_(choice.block_rows) {
   Arena& arena = this->arena_;
   const auto buffers = RowMajorPass<T>::reserve(net, arena, block_rows_, true, true);
   const ptrdiff_t input_bytes = RowMajorPass<T>::tiled_input_bytes(net, block_rows_);
-  private_inputs_ = input_bytes * (this->team_size_ - 1) <= kMostCopiedBytes && !net.drops_inputs();
+  private_inputs_ = input_bytes * (choice.team - 1) <= kMostCopiedBytes && !net.drops_inputs();
   ptrdiff_t widest = 0;  // of the layers whose weights are transposed: not the first
   for (size_t l = 1; l < net.depth(); ++l)
     widest = std::max(widest, net.layout.layers[l].out_padded);
   std::vector<ptrdiff_t> transposed, pieces, inputs;
-  for (int i = 0; i < this->team_size_; ++i) {
+  for (int i = 0; i < choice.team; ++i) {
     transposed.push_back(arena.reserve_array<T>(widest * net.kernels.panel));
     pieces.push_back(arena.reserve_array<T>(kPieceRows * net.kernels.panel));
     inputs.push_back(i == 0 || !private_inputs_ ? buffers.front() : arena.reserve(input_bytes));
   }
-  const bool keeps = !fused || block_rows_ < rows;
+  const bool keeps = !choice.fused || block_rows_ < choice.rows;
   const ptrdiff_t gradient = keeps ? arena.reserve_array<T>(net.layout.packed_size) : 0;
   arena.commit();
   for (size_t i = 0; i < inputs.size(); ++i) {

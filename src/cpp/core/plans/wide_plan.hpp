@@ -8,17 +8,20 @@
 #include <vector>
 
 #include "../passes/row_major.hpp"
-#include "plan.hpp"
+#include "step_plan.hpp"
 
 namespace mlpfast {
 
 template <class T>
-class WidePlan final : public Plan<T> {
+class WidePlan final : public StepPlan<T> {
  public:
-  WidePlan(const Network<T>& net, ptrdiff_t rows, int threads, bool fused);
-  void step(const Team& team, const Step<T>& step) override;
+  WidePlan(const Network<T>& net, const PlanChoice& choice);
+  // Fills in how the plan cuts up its work.
+  static void partition(const Network<T>& net, int threads, PlanChoice& choice);
 
  private:
+  void step(const Team& team, const Step<T>& step) override;
+
   // A part of a phase's output.
   struct Tile {
     Range rows, panels;

@@ -7,9 +7,13 @@ import os
 from mlpfast import datasets
 from mlpfast.keras.datasets import _images
 
+__all__ = [
+    "load_data",
+]
+
 
 def load_data(path: str | os.PathLike[str] | None = None) -> tuple[_images.Part, _images.Part]:
-    """Return 60,000 images of articles of clothing to learn from and 10,000 to be judged by.
+    """Return 60,000 images of articles of clothing to train on and 10,000 to test on.
 
     Parameters
     ----------

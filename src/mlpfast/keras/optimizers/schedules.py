@@ -8,6 +8,16 @@ from typing import Any
 
 from mlpfast.spec import check_int, check_real
 
+__all__ = [
+    "CosineDecay",
+    "CosineDecayRestarts",
+    "ExponentialDecay",
+    "InverseTimeDecay",
+    "LearningRateSchedule",
+    "PiecewiseConstantDecay",
+    "PolynomialDecay",
+]
+
 
 class LearningRateSchedule:
     """Base of the schedules; write your own by overriding ``__call__(step)``."""
