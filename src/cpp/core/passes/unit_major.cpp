@@ -128,6 +128,25 @@ bool row_lanes_are_cheaper(const Layer& layer, ptrdiff_t rows, ptrdiff_t lanes, 
 }
 
 template <class T>
+void unit_activate(const Network<T>& net, size_t l, const T* z, T* a, ptrdiff_t units,
+                   ptrdiff_t rows, ptrdiff_t ld) {
+  const Activation activation = net.layout.layers[l].activation;
+  const bool left_to_loss =
+      l + 1 == net.depth() && net.whole_rows(l) && net.layout.loss_from_logits;
+  if (activation == Activation::identity || left_to_loss) return;
+  net.kernels.unit_activate[int(activation)](z, a, units, rows, ld);
+}
+
+template <class T>
+void unit_derive(const Network<T>& net, size_t l, const T* kept, T* d, ptrdiff_t units,
+                 ptrdiff_t rows, ptrdiff_t ld, T* sums, bool accumulate) {
+  const bool are_deltas = l + 1 == net.depth() && net.layout.loss_from_logits;
+  const Activation activation = are_deltas ? Activation::identity : net.layout.layers[l].activation;
+  if (activation == Activation::identity && !sums) return;
+  net.kernels.unit_derive[int(activation)](kept, d, units, rows, ld, sums, accumulate);
+}
+
+template <class T>
 Totals unit_loss(const Network<T>& net, const UnitMajorRows<T>& in, const T* z, T* a, T* d,
                  bool has_weights, bool want_metrics, ptrdiff_t rows, ptrdiff_t ld, T scale) {
   UnitLoss<T> r;
@@ -162,6 +181,10 @@ Totals unit_loss(const Network<T>& net, const UnitMajorRows<T>& in, const T* z, 
 #define MLPFAST_INSTANTIATE(T)                                                                  \
   template struct RowReader<T>;                                                                 \
   template struct UnitMajorLayer<T>;                                                            \
+  template void unit_activate(const Network<T>&, size_t, const T*, T*, ptrdiff_t, ptrdiff_t,    \
+                              ptrdiff_t);                                                       \
+  template void unit_derive(const Network<T>&, size_t, const T*, T*, ptrdiff_t, ptrdiff_t,      \
+                            ptrdiff_t, T*, bool);                                               \
   template Totals unit_loss(const Network<T>&, const UnitMajorRows<T>&, const T*, T*, T*, bool, \
                             bool, ptrdiff_t, ptrdiff_t, T);
 MLPFAST_INSTANTIATE(float)

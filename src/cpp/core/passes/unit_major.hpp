@@ -82,6 +82,18 @@ struct UnitMajorLayer {
 // deltas, a third of an instruction each.
 bool row_lanes_are_cheaper(const Layer& layer, ptrdiff_t rows, ptrdiff_t lanes, bool keeps);
 
+// The outputs of some units of layer l, all of them if it takes whole rows. The softmax of the last
+// layer is left to a loss that is computed from the logits.
+template <class T>
+void unit_activate(const Network<T>& net, size_t l, const T* z, T* a, ptrdiff_t units,
+                   ptrdiff_t rows, ptrdiff_t ld);
+
+// From the gradient with respect to these outputs to their deltas; their sums, the gradient with
+// respect to the biases, are written or added to `sums` unless that is null.
+template <class T>
+void unit_derive(const Network<T>& net, size_t l, const T* kept, T* d, ptrdiff_t units,
+                 ptrdiff_t rows, ptrdiff_t ld, T* sums, bool accumulate = false);
+
 // The loss of some rows, and the deltas of the output layer; z holds the logits, if the loss takes
 // them.
 template <class T>

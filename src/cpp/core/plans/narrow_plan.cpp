@@ -253,15 +253,7 @@ void NarrowPlan<T>::forward(const T* w, const Rows& in, ptrdiff_t rows, const Bl
     const auto& buffers = block.layers[l];
     whole(l).forward(w, input, buffers.z, padded(rows), true);
     T* const outputs = layer.keeps_undropped ? buffers.z : buffers.a;
-    // With this loss, the softmax of the last layer is left to it.
-    const bool last = l + 1 == net.depth();
-    if (net.whole_rows(l)) {
-      if (!last || !net.layout.loss_from_logits)
-        net.kernels.unit_softmax(buffers.z, outputs, rows, layer.n_out, ld_);
-    } else if (layer.activation != Activation::identity) {
-      net.kernels.activate[int(layer.activation)](buffers.z, outputs, layer.n_out, padded(rows),
-                                                  ld_);
-    }
+    unit_activate<T>(net, l, buffers.z, outputs, layer.n_out, padded(rows), ld_);
     if (layer.drops) drop(l + 1, outputs, buffers.a, layer.n_out, padded(rows), block);
     input = buffers.a;
   }
@@ -286,15 +278,8 @@ void NarrowPlan<T>::derive(size_t l, Span span, T* gradient, const Block& block)
   const auto& buffers = block.layers[l];
   const T* kept = layer.keeps_z ? buffers.z : buffers.a;
   if (layer.drops) drop(l + 1, buffers.d, buffers.d, layer.n_out, span.rows, block);
-  Activation activation = layer.activation;
-  if (l + 1 == net.depth() && net.layout.loss_from_logits) activation = Activation::identity;
-  if (activation == Activation::softmax) {
-    net.kernels.unit_softmax_derive(kept, buffers.d, span.rows, layer.n_out, ld_);
-    activation = Activation::identity;
-  }
-  if (activation == Activation::identity && !net.spec.bias) return;
-  net.kernels.unit_derive[int(activation)](kept, buffers.d, layer.n_out, span.rows, ld_,
-                                           gradient + layer.packed_b, !span.first);
+  unit_derive(net, l, kept, buffers.d, layer.n_out, span.rows, ld_,
+              net.spec.bias ? gradient + layer.packed_b : nullptr, !span.first);
 }
 
 template <class T>

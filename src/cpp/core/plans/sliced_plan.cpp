@@ -73,14 +73,14 @@ SlicedPlan<T>::SlicedPlan(const Network<T>& net, const PlanChoice& choice)
     const ptrdiff_t a = array(units.size() * ld_), d = array(units.size() * ld_);
     of_slices.push_back({h.keeps_z ? array(units.size() * ld_) : a, a, d, array(o.n_out * ld_)});
   }
-  std::vector<std::array<ptrdiff_t, 8>> of_members;
+  std::vector<std::array<ptrdiff_t, 7>> of_members;
   for (int i = 0; i < choice.team; ++i) {
     if (choice.team > 1) arena.reserve(kGap);
     const ptrdiff_t a = array(o.n_out * ld_);
     of_members.push_back({array(UnitMajorRows<T>::size(net.spec, ld_)),
                           arena.template reserve_array<const T*>(most * 2),
                           array(most * net.layout.ld_input), o.keeps_z ? array(o.n_out * ld_) : a,
-                          a, array(o.out_padded * ld_), array(o.out_padded),
+                          a, array(o.out_padded * ld_),
                           array(most * std::max(h.out_padded, o.out_padded))});
   }
   arena.commit();
@@ -99,8 +99,7 @@ SlicedPlan<T>::SlicedPlan(const Network<T>& net, const PlanChoice& choice)
                         at(p[3]),
                         at(p[4]),
                         at(p[5]),
-                        at(p[6]),
-                        at(p[7])});
+                        at(p[6])});
 }
 
 template <class T>
@@ -161,10 +160,8 @@ void SlicedPlan<T>::prefetch_slice(const State<T>& state, const Slice& slice) co
 template <class T>
 void SlicedPlan<T>::forward(const T* w, const Slice& slice, ptrdiff_t rows,
                             const Member& me) const {
-  const Activation activation = hidden().activation;
   slice.in.forward(w, me.in.x, slice.z, rows, true);
-  if (activation != Activation::identity)
-    this->net_.kernels.activate[int(activation)](slice.z, slice.a, slice.in.count(), rows, ld_);
+  unit_activate<T>(this->net_, 0, slice.z, slice.a, slice.in.count(), rows, ld_);
   slice.out.forward(w, slice.a, slice.part, rows, slice.in.units.begin == 0);
 }
 
@@ -187,26 +184,13 @@ Totals SlicedPlan<T>::loss(const Step<T>& step, ptrdiff_t n, ptrdiff_t rows, boo
                            const Member& me) const {
   const Network<T>& net = this->net_;
   const Layer& o = output();
-  const bool from_logits = net.layout.loss_from_logits;
-  if (net.whole_rows(1)) {
-    if (!from_logits) net.kernels.unit_softmax(me.z, me.a, n, o.n_out, ld_);
-  } else if (o.activation != Activation::identity) {
-    net.kernels.activate[int(o.activation)](me.z, me.a, o.n_out, rows, ld_);
-  }
+  unit_activate<T>(net, 1, me.z, me.a, o.n_out, rows, ld_);
   const T scale = T(step.batch.scale(net.spec.reduction));
   const Totals totals =
       unit_loss(net, me.in, static_cast<const T*>(me.z), me.a, me.d,
                 step.batch.data->weight != nullptr, leads && step.want_metrics, n, ld_, scale);
-  Activation activation = from_logits ? Activation::identity : o.activation;
-  const T* kept = o.keeps_z ? me.z : me.a;
-  if (activation == Activation::softmax) {
-    net.kernels.unit_softmax_derive(kept, me.d, rows, o.n_out, ld_);
-    activation = Activation::identity;
-  }
-  // Every member has the sums; the first one's are used.
-  if (activation != Activation::identity || (leads && net.spec.bias))
-    net.kernels.unit_derive[int(activation)](
-        kept, me.d, o.n_out, rows, ld_, leads ? this->gradients_ + o.packed_b : me.sums, false);
+  T* const sums = leads && net.spec.bias ? this->gradients_ + o.packed_b : nullptr;
+  unit_derive<T>(net, 1, o.keeps_z ? me.z : me.a, me.d, o.n_out, rows, ld_, sums);
   return totals;
 }
 
@@ -217,10 +201,8 @@ void SlicedPlan<T>::backward(const T* w, const Slice& slice, ptrdiff_t rows,
   const Network<T>& net = this->net_;
   const Layer& h = hidden();
   slice.out.backward(w, me.d, slice.d, rows);
-  if (h.activation != Activation::identity || net.spec.bias)
-    net.kernels.unit_derive[int(h.activation)](
-        h.keeps_z ? slice.z : slice.a, slice.d, slice.in.count(), rows, ld_,
-        this->gradients_ + h.packed_b + slice.in.units.begin, false);
+  T* const sums = net.spec.bias ? this->gradients_ + h.packed_b + slice.in.units.begin : nullptr;
+  unit_derive<T>(net, 0, h.keeps_z ? slice.z : slice.a, slice.d, slice.in.count(), rows, ld_, sums);
   if (!hidden_over_rows_) slice.in.transpose(slice.d, me.by_row, rows);
   slice.in.gradient(me.in.x, slice.d, hidden_over_rows_ ? nullptr : me.by_row, this->gradients_,
                     rows);
