@@ -68,6 +68,28 @@ void UnitMajorLayer<T>::forward(const T* w, const T* x, T* z, ptrdiff_t rows,
 }
 
 template <class T>
+void UnitMajorLayer<T>::activate(const T* z, T* a, ptrdiff_t rows) const {
+  if (traits(layer.activation).whole_rows) {
+    if (!gives_logits()) net.kernels.unit_softmax(z, a, rows, count(), ld);
+  } else if (layer.activation != Activation::identity) {
+    net.kernels.activate[int(layer.activation)](z, a, count(), round_up(rows, net.kernels.lanes),
+                                                ld);
+  }
+}
+
+template <class T>
+void UnitMajorLayer<T>::derive(const T* kept, T* d, ptrdiff_t rows, T* sums, bool wanted,
+                               bool accumulate) const {
+  Activation activation = gives_logits() ? Activation::identity : layer.activation;
+  if (traits(activation).whole_rows) {
+    net.kernels.unit_softmax_derive(kept, d, rows, count(), ld);
+    activation = Activation::identity;
+  }
+  if (activation != Activation::identity || wanted)
+    net.kernels.unit_derive[int(activation)](kept, d, count(), rows, ld, sums, accumulate);
+}
+
+template <class T>
 void UnitMajorLayer<T>::backward(const T* w, const T* d, T* dx, ptrdiff_t rows) const {
   for_each_piece([&](ptrdiff_t at, ptrdiff_t width, Range piece) {
     UnitProduct<T> p;

@@ -60,12 +60,23 @@ struct UnitMajorLayer {
           panel.width, piece);
     }
   }
+  // Whether the loss takes this layer's pre-activations.
+  bool gives_logits() const {
+    return net.layout.loss_from_logits && &layer == &net.layout.layers.back();
+  }
   // Those that are not padding.
   ptrdiff_t count(Range some) const { return std::min(some.end, layer.n_out) - some.begin; }
   ptrdiff_t count() const { return count(units); }
 
   // What the inputs x (inputs, ld) give the units z (units, ld).
   void forward(const T* w, const T* x, T* z, ptrdiff_t rows, bool with_bias) const;
+  // The outputs a of the pre-activations z, both (units, ld), for the given rows and what follows
+  // up to whole vectors. A softmax is left to a loss that takes logits.
+  void activate(const T* z, T* a, ptrdiff_t rows) const;
+  // Makes deltas d (units, ld) of the gradient with respect to the outputs, unless the loss has
+  // done so, and sets or adds up their sums over the rows, the gradient with respect to the biases.
+  // `kept` is what the activation's derivative needs; sums that are not `wanted` may be left out.
+  void derive(const T* kept, T* d, ptrdiff_t rows, T* sums, bool wanted, bool accumulate) const;
   // The gradient with respect to the inputs, dx (inputs, ld), from the deltas d (units, ld).
   void backward(const T* w, const T* d, T* dx, ptrdiff_t rows) const;
   // The deltas as `gradient` may take them: (rows, units), padding included.

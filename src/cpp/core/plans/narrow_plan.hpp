@@ -47,7 +47,7 @@ class NarrowPlan final : public StepPlan<T> {
     ptrdiff_t bad_row;
   };
   // A block's rows, and whether it is the first or the last of its group.
-  struct Span {
+  struct BlockRows {
     ptrdiff_t rows;  // padded
     bool first, last;
   };
@@ -56,9 +56,10 @@ class NarrowPlan final : public StepPlan<T> {
   // What block `b` of a group is read into: memory of its own where it is kept for the next step.
   Rows rows_of(ptrdiff_t group, ptrdiff_t b, const Team& team) const;
   void forward(const T* w, const Rows& in, ptrdiff_t rows, const Block& block) const;
-  void backward(const T* w, const Rows& in, Span span, T* gradient, const Block& block) const;
-  void derive(size_t l, Span span, T* gradient, const Block& block) const;
-  void layer_gradient(size_t l, const Rows& in, Span span, T* gradient, const Block& block) const;
+  void backward(const T* w, const Rows& in, BlockRows part, T* gradient, const Block& block) const;
+  void derive(size_t l, BlockRows part, T* gradient, const Block& block) const;
+  void layer_gradient(size_t l, const Rows& in, BlockRows part, T* gradient,
+                      const Block& block) const;
   UnitMajorLayer<T> whole(size_t l) const;
   // Drops inputs of layer l, `units` of them in each row.
   void drop(size_t l, const T* from, T* to, ptrdiff_t units, ptrdiff_t rows,

@@ -2,19 +2,11 @@
 #pragma once
 
 #include "../arena.hpp"
-#include "../optimizer.hpp"
 #include "../run.hpp"
 #include "choose_plan.hpp"
+#include "weight_update.hpp"
 
 namespace mlpfast {
-
-// Parameters and moments, packed; m and v may be null.
-template <class T>
-struct State {
-  T* w = nullptr;
-  T* m = nullptr;
-  T* v = nullptr;
-};
 
 // What a run of epochs changes.
 template <class T>

@@ -133,11 +133,11 @@ void SlicedPlan<T>::step(const Team& team, const Step<T>& step) {
   }
   for (ptrdiff_t s = mine.begin; s < mine.end; ++s) {
     backward(step.state.w, slices_[size_t(s)], all, me);
-    if (step.optimizer) update_slice(step, slices_[size_t(s)]);
+    if (step.update) update_slice(step, slices_[size_t(s)]);
   }
   const Layer& o = output();
-  if (leads && step.optimizer && net.spec.bias)
-    this->update(net, step, o.packed_b, this->gradients_ + o.packed_b, o.out_padded, 0);
+  if (leads && step.update && net.spec.bias)
+    step.update->from_gradient(o.packed_b, this->gradients_ + o.packed_b, o.out_padded, 0);
 }
 
 // A core that streams through its slices makes the hardware prefetch what lies behind them, the
@@ -161,10 +161,8 @@ void SlicedPlan<T>::prefetch_slice(const State<T>& state, const Slice& slice) co
 template <class T>
 void SlicedPlan<T>::forward(const T* w, const Slice& slice, ptrdiff_t rows,
                             const Member& me) const {
-  const Activation activation = hidden().activation;
   slice.in.forward(w, me.in.x, slice.z, rows, true);
-  if (activation != Activation::identity)
-    this->net_.kernels.activate[int(activation)](slice.z, slice.a, slice.in.count(), rows, ld_);
+  slice.in.activate(slice.z, slice.a, rows);
   slice.out.forward(w, slice.a, slice.part, rows, slice.in.units.begin == 0);
 }
 
@@ -187,26 +185,15 @@ Totals SlicedPlan<T>::loss(const Step<T>& step, ptrdiff_t n, ptrdiff_t rows, boo
                            const Member& me) const {
   const Network<T>& net = this->net_;
   const Layer& o = output();
-  const bool from_logits = net.layout.loss_from_logits;
-  if (net.whole_rows(1)) {
-    if (!from_logits) net.kernels.unit_softmax(me.z, me.a, n, o.n_out, ld_);
-  } else if (o.activation != Activation::identity) {
-    net.kernels.activate[int(o.activation)](me.z, me.a, o.n_out, rows, ld_);
-  }
+  const UnitMajorLayer<T> layer = {net, o, {0, o.n_in}, {0, o.out_padded}, ld_};
+  layer.activate(me.z, me.a, n);
   const T scale = T(step.batch.scale(net.spec.reduction));
   const Totals totals =
       unit_loss(net, me.in, static_cast<const T*>(me.z), me.a, me.d,
                 step.batch.data->weight != nullptr, leads && step.want_metrics, n, ld_, scale);
-  Activation activation = from_logits ? Activation::identity : o.activation;
-  const T* kept = o.keeps_z ? me.z : me.a;
-  if (activation == Activation::softmax) {
-    net.kernels.unit_softmax_derive(kept, me.d, rows, o.n_out, ld_);
-    activation = Activation::identity;
-  }
   // Every member has the sums; the first one's are used.
-  if (activation != Activation::identity || (leads && net.spec.bias))
-    net.kernels.unit_derive[int(activation)](
-        kept, me.d, o.n_out, rows, ld_, leads ? this->gradients_ + o.packed_b : me.sums, false);
+  layer.derive(o.keeps_z ? me.z : me.a, me.d, rows, leads ? this->gradients_ + o.packed_b : me.sums,
+               leads && net.spec.bias, false);
   return totals;
 }
 
@@ -214,13 +201,11 @@ Totals SlicedPlan<T>::loss(const Step<T>& step, ptrdiff_t n, ptrdiff_t rows, boo
 template <class T>
 void SlicedPlan<T>::backward(const T* w, const Slice& slice, ptrdiff_t rows,
                              const Member& me) const {
-  const Network<T>& net = this->net_;
   const Layer& h = hidden();
   slice.out.backward(w, me.d, slice.d, rows);
-  if (h.activation != Activation::identity || net.spec.bias)
-    net.kernels.unit_derive[int(h.activation)](
-        h.keeps_z ? slice.z : slice.a, slice.d, slice.in.count(), rows, ld_,
-        this->gradients_ + h.packed_b + slice.in.units.begin, false);
+  slice.in.derive(h.keeps_z ? slice.z : slice.a, slice.d, rows,
+                  this->gradients_ + h.packed_b + slice.in.units.begin, this->net_.spec.bias,
+                  false);
   if (!hidden_over_rows_) slice.in.transpose(slice.d, me.by_row, rows);
   slice.in.gradient(me.in.x, slice.d, hidden_over_rows_ ? nullptr : me.by_row, this->gradients_,
                     rows);
@@ -228,9 +213,8 @@ void SlicedPlan<T>::backward(const T* w, const Slice& slice, ptrdiff_t rows,
 
 template <class T>
 void SlicedPlan<T>::update_slice(const Step<T>& step, const Slice& slice) const {
-  const Network<T>& net = this->net_;
   const auto update = [&](ptrdiff_t at, ptrdiff_t n, double l2) {
-    this->update(net, step, at, this->gradients_ + at, n, l2);
+    step.update->from_gradient(at, this->gradients_ + at, n, l2);
   };
   for (const size_t l : {0, 1}) {
     const UnitMajorLayer<T>& part = l == 0 ? slice.in : slice.out;
@@ -243,7 +227,7 @@ void SlicedPlan<T>::update_slice(const Step<T>& step, const Slice& slice) const 
     });
   }
   const Range& units = slice.in.units;
-  if (net.spec.bias) update(hidden().packed_b + units.begin, units.size(), 0);
+  if (this->net_.spec.bias) update(hidden().packed_b + units.begin, units.size(), 0);
 }
 
 template class SlicedPlan<float>;

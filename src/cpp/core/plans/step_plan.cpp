@@ -15,14 +15,6 @@ int StepPlan<T>::team_for(const Network<T>& net, ptrdiff_t rows, int threads) {
 }
 
 template <class T>
-void StepPlan<T>::update(const Network<T>& net, const Step<T>& step, ptrdiff_t at, const T* g,
-                         ptrdiff_t n, double l2) {
-  const State<T>& s = step.state;
-  step.optimizer->update(net.kernels, s.w + at, s.m ? s.m + at : nullptr, s.v ? s.v + at : nullptr,
-                         g, n, l2);
-}
-
-template <class T>
 void StepPlan<T>::train(const RunArgs<T>& args, ptrdiff_t epochs, Training<T>& training,
                         RunResult& result) {
   const bool clips = training.optimizer.clips(), squares = args.want_penalty && args.has_l2();
@@ -48,6 +40,7 @@ void StepPlan<T>::train_in_team(const Team& team, Run& run) {
   Watch watch(args.poll, this->net_.flops_training() * double(std::min(args.batch_size, n)));
   // Every member begins the steps itself, which saves a barrier.
   Optimizer<T> optimizer = run.training.optimizer;
+  const WeightUpdate<T> update{this->net_.kernels, optimizer, state};
   int64_t t = run.training.steps;
   const bool has_l2 = args.has_l2();
 
@@ -67,7 +60,7 @@ void StepPlan<T>::train_in_team(const Team& team, Run& run) {
                      std::min(args.batch_size, n)};
       step.announced = e > 0 || first > 0;
       step.state = state;
-      step.optimizer = clipped_ ? nullptr : &optimizer;
+      step.update = clipped_ ? nullptr : &update;
       step.lr = lr;
       step.l2 = has_l2 ? args.l2.data() : nullptr;
       if (args.l2_per_row) step.l2_share = step.batch.scale(reduction);
@@ -82,7 +75,7 @@ void StepPlan<T>::train_in_team(const Team& team, Run& run) {
       this->step(team, step);
       if (clipped_) {
         team.sync();  // all of the gradient is there
-        clipped_->run(team, step, optimizer, gradients_);
+        clipped_->run(team, step, update, gradients_);
       }
       if (leads) {
         run.training.steps = t;

@@ -3,8 +3,8 @@
 
 #include <vector>
 
-#include "network.hpp"
-#include "thread_pool.hpp"
+#include "../spans.hpp"
+#include "../thread_pool.hpp"
 
 namespace mlpfast {
 
@@ -19,11 +19,6 @@ class WeightSquares {
   double sum(size_t layer) const;
 
  private:
-  // Some neighbouring weights. The cut does not depend on the threads.
-  struct Span {
-    ptrdiff_t at, n;
-    size_t layer;
-  };
   const Network<T>& net_;
   std::vector<Span> spans_;
   std::vector<double> squares_;  // of the weights in each span
