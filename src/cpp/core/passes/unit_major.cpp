@@ -26,7 +26,7 @@ ptrdiff_t RowReader<T>::gather(const Network<T>& net, const Batch<T>& batch, Ran
     if (data.y) y[i] = data.y + row * n_out;
     if (data.weight) to.weight[i] = data.weight[row];
   }
-  // The last row fills the rest: nothing happens there that does not happen to a row of the batch.
+  // The last row fills the padding, so that it raises nothing that a row of the batch does not.
   for (ptrdiff_t i = n; i < all; ++i) {
     x[i] = x[n - 1];
     y[i] = y[n - 1];

@@ -205,8 +205,8 @@ void NarrowPlan<T>::run_group(const Team& team, const Step<T>& step, ptrdiff_t g
     const Range rows = {(units.begin + part.begin) * row_step_,
                         std::min((units.begin + part.end) * row_step_, n)};
     const Rows in = rows_of(group, b, team);
-    // A batch that is kept was the last step's as well, which would have been the last one of the
-    // run, had not all of it been finite.
+    // A kept batch was that of the last step as well, and finite: otherwise the run would have
+    // ended.
     if (!(kept_blocks_ && step.announced)) {
       const ptrdiff_t bad =
           block.reader.gather(this->net_, step.batch, rows, padded(rows.size()), in, ld_);

@@ -23,7 +23,7 @@ ptrdiff_t middle_of(const Layer& layer, Range units, ptrdiff_t tile) {
   return best > units.begin ? best : middle;
 }
 
-// Four slices, or two if there are not tiles enough.
+// Four slices, or two if there are not enough tiles.
 std::vector<Range> cut(const Layer& layer, ptrdiff_t tile) {
   const ptrdiff_t end = layer.out_padded, middle = middle_of(layer, {0, end}, tile);
   if (std::min(middle, end - middle) < 2 * tile) return {{0, middle}, {middle, end}};
@@ -109,7 +109,7 @@ void SlicedPlan<T>::step(const Team& team, const Step<T>& step) {
   const Member& me = members_[size_t(team.index)];
   const bool leads = team.index == 0;
   const ptrdiff_t n = step.batch.rows, all = round_up(n, net.kernels.lanes);
-  // A batch that is kept was the last step's as well, and all of it finite.
+  // A kept batch was that of the last step as well, and finite.
   if (!(this->choice_.repeated && step.announced)) {
     const ptrdiff_t bad = me.reader.gather(net, step.batch, {0, n}, all, me.in, ld_);
     if (leads) this->bad_row_ = bad;

@@ -1,4 +1,4 @@
-// The loop over epochs and batches that all these plans share, and a step without an update.
+// The loop over epochs and batches that these plans share, and a step without an update.
 #include "step_plan.hpp"
 
 #include <algorithm>
@@ -70,11 +70,11 @@ void StepPlan<T>::train_in_team(const Team& team, Run& run) {
         step.dropout.key[0] = uint32_t(key) + uint32_t(first / args.batch_size);
         step.dropout.key[1] = uint32_t(key >> 32);
       }
-      // No thread updates a weight in a step before all have come this far.
+      // No thread updates a weight in this step before all have got this far.
       if (squares_) squares_->add_up(team, state.w);
       this->step(team, step);
       if (clipped_) {
-        team.sync();  // all of the gradient is there
+        team.sync();  // the gradient is complete
         clipped_->run(team, step, update, gradients_);
       }
       if (leads) {
@@ -146,7 +146,7 @@ bool StepPlan<T>::gradient(const Data<T>& data, const T* flat, T* grad, Totals& 
     Step<T> step;
     step.batch = {&data, nullptr, 0, data.n};
     step.state.w = w;
-    // A team may be larger than the last one was, which had perhaps lost the others to someone.
+    // This team may be larger than the last one, whose other threads were perhaps busy elsewhere.
     step.announced = team.count <= have_read_;
     this->step(team, step);
   });

@@ -39,8 +39,8 @@ class StepPlan : public Plan<T> {
     ptrdiff_t epochs;
     Training<T>& training;
     RunResult& result;
-    // Both are written before a sync, read by all after it. What a member may still be reading of
-    // the one, another must not yet write: hence two.
+    // Both are written before a sync and read by all after it. There are two because one member may
+    // still be reading the first while another writes the second.
     std::atomic<bool> go_on{true}, finite{true};
   };
   void train_in_team(const Team& team, Run& run);

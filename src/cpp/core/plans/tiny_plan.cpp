@@ -129,7 +129,7 @@ ptrdiff_t TinyPlan<T>::gather(const Batch<T>& batch, T* to, double& weight) {
   return -1;
 }
 
-// The scalars of a step, of which most rules have the same as long as the rate does not change.
+// The scalars of a step. Only Adam's change while the rate stays the same.
 template <class T>
 void TinyPlan<T>::set_scalars(size_t k, Optimizer<T>& optimizer, int64_t t, double lr) {
   if (rates_[k] == lr && optimizer.kind() != Update::adam) return;

@@ -15,7 +15,7 @@ class WeightSquares {
 
   // Adds up this member's share of the packed parameters, which are only read.
   void add_up(const Team& team, T* packed);
-  // For all once every member has done so and they have met.
+  // Valid for all members after a sync that follows `add_up`.
   double sum(size_t layer) const;
 
  private:

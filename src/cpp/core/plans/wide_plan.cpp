@@ -172,13 +172,13 @@ void WidePlan<T>::backward(const Team& team, const Step<T>& step, const Block& b
 
 namespace {
 
-// What an update of n parameters reads: of a large net it is in no cache.
+// What an update of n parameters reads; for a large net it is not in the cache.
 template <class T>
 Prefetch prefetch_of(const State<T>& state, ptrdiff_t at, ptrdiff_t n) {
   const T* moments = state.m ? state.m : state.v;
   Prefetch prefetch{};
   prefetch.x = reinterpret_cast<const char*>(state.w + at);
-  // The arrays follow each other at one distance.
+  // The arrays follow each other at equal distances.
   prefetch.stride = moments ? (moments - state.w) * ptrdiff_t(sizeof(T)) : 0;
   prefetch.rows = 1 + (state.m != nullptr) + (state.v != nullptr);
   prefetch.bytes = n * ptrdiff_t(sizeof(T));
