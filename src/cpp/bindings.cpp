@@ -87,7 +87,7 @@ std::shared_ptr<Network<T>> make_network(std::vector<ptrdiff_t> sizes,
   return std::make_shared<Network<T>>(spec, kernels_of<T>(choose_kernels(isa)));
 }
 
-// An optimizer of spec/optimizers.py. Each has some of the fields; those of a name mean the same.
+// An optimizer of spec/optimizers.py. Each has some of these fields.
 OptimizerSpec optimizer_of(const Record& record) {
   OptimizerSpec o;
   o.rule = find_name<Rule>(kRuleNames, record.as<std::string>("name"));
@@ -114,8 +114,8 @@ py::array_t<double> to_array(const std::vector<Totals>& totals) {
   return result;
 }
 
-// Lets Python run its signal handlers; an exception of
-// theirs ends the run and is raised after it.
+// Lets Python run its signal handlers; an exception from one of them ends the run and is raised
+// after it.
 struct SignalCheck {
   bool raised = false;
   bool operator()() {

@@ -1,4 +1,4 @@
-// Bare Python functions: what the shortcuts past the checks have in common.
+// Bare Python functions: the common part of the shortcuts past the argument checks.
 #pragma once
 
 #include <pybind11/numpy.h>

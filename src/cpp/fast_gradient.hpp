@@ -14,7 +14,7 @@ namespace mlpfast {
 // loss_and_grad(x, y, weight, out) -> (loss, grad): for a small net, contiguous x (n, n_in) and
 // y (n, n_out) of its dtype with allowed values, n small, no weight, and out None or a fitting
 // array apart from the others. For all other arguments it returns NotImplemented, with nothing
-// written, and the caller looks at them with care.
+// written, and the caller takes the long way.
 template <class T>
 class FastGradient {
  public:
@@ -25,7 +25,7 @@ class FastGradient {
     most_ = std::min(most_, T(loss.high));
   }
 
-  // Whether there are rows few enough.
+  // Whether there are batches small enough for it.
   static bool suits(const Network<T>& net) { return choose(net, 1).plan == PlanKind::tiny; }
 
   PyObject* call(PyObject* const* args) {

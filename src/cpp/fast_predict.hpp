@@ -10,12 +10,12 @@ namespace mlpfast {
 // Below this much work, about five microseconds, the GIL is kept: handing it over would cost more.
 constexpr double kFlopsWorthReleasing = 2e5;
 
-// Below this much the pass is left to one thread, and so needs no word on how many there are.
+// Below this much the pass runs on one thread, so that the number of threads need not be known.
 constexpr double kFlopsOfOneThread = 2 * kFlopsWorthAThread;
 
 // predict(x, out) -> array: for a contiguous x of the net's dtype with (n_in,) or (n, n_in)
 // elements, few or of little work, and out None or a fitting array apart from x and the parameters.
-// For all other arguments it returns NotImplemented, and the caller looks at them with care.
+// For all other arguments it returns NotImplemented, and the caller takes the long way.
 template <class T>
 class FastPredict {
  public:

@@ -19,7 +19,7 @@ using In = pybind11::array_t<T, pybind11::array::c_style>;
 template <class T>
 using MaybeIn = std::optional<In<T>>;
 
-// Some fields by name. What they return keeps its object alive.
+// Reads the fields of a Python object by name.
 class Record {
  public:
   explicit Record(pybind11::handle record) : record_(record) {}
@@ -32,12 +32,12 @@ class Record {
   V as(const char* name) const {
     return get(name).cast<V>();
   }
-  // A number that not every such record has, or that may be None: then 0.
+  // A number; 0 where the record lacks it or has None.
   template <class V>
   V number(const char* name) const {
     return is_set(name) ? as<V>(name) : V(0);
   }
-  // An integer; the largest there is where it is larger still.
+  // An integer, clipped to the range of ptrdiff_t.
   ptrdiff_t count(const char* name) const {
     const ptrdiff_t n = PyNumber_AsSsize_t(get(name).ptr(), nullptr);
     if (n == -1 && PyErr_Occurred()) throw pybind11::error_already_set();

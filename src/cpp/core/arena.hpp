@@ -11,7 +11,7 @@ namespace mlpfast {
 
 constexpr ptrdiff_t kCacheLine = 64;
 
-// A plan is made first, by `reserve` calls that return offsets; `commit` then gets the memory.
+// Calls of `reserve` return offsets; `commit` then allocates memory for all of them.
 class Arena {
  public:
   ptrdiff_t reserve(ptrdiff_t bytes) {
@@ -27,7 +27,7 @@ class Arena {
     allocate();
     std::memset(memory_.get(), 0, size_t(capacity_));
   }
-  // The same without zeros, in the memory of the plan before `restart` where that is enough.
+  // The same without zeros, reusing the memory from before `restart` where it is large enough.
   void commit_unset() {
     if (size_ + kSlack > capacity_) allocate();
   }
@@ -44,7 +44,7 @@ class Arena {
       ::operator delete[](p, std::align_val_t(kCacheLine));
     }
   };
-  // A vector may be read, never used, beyond the last element.
+  // A vector load may reach beyond the last element; what it reads there is never used.
   static constexpr ptrdiff_t kSlack = 2 * kCacheLine;
 
   void allocate() {

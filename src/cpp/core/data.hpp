@@ -1,4 +1,4 @@
-// Rows that the caller owns, and how a batch of them is read into the net's own dtype.
+// Rows that the caller owns, and how a batch of them is converted to the net's dtype.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 
 namespace mlpfast {
 
-// The input type of a net's own dtype.
+// The input type that needs no conversion.
 template <class T>
 constexpr InputType own_type();
 template <>
@@ -31,7 +31,7 @@ struct Data {
   ptrdiff_t n = 0;
 
   const char* row(ptrdiff_t i) const { return x + i * x_stride; }
-  // Whether the rows can be read where they are, as row-major with this leading dimension.
+  // Whether the rows need no conversion: then x is row-major with leading dimension `ld`.
   bool in_place() const {
     return x_type == own_type<T>() && scale == T(1) && x_stride % ptrdiff_t(sizeof(T)) == 0;
   }
@@ -46,12 +46,12 @@ struct Batch {
   ptrdiff_t first = 0, rows = 0;
 
   ptrdiff_t row(ptrdiff_t i) const { return order ? ptrdiff_t(order[first + i]) : first + i; }
-  // Bytes of so many columns of a row.
+  // Bytes of the first `cols` columns of a row.
   ptrdiff_t bytes(ptrdiff_t cols) const {
     constexpr ptrdiff_t size[] = {sizeof(float), sizeof(double), sizeof(uint8_t)};
     return cols * size[int(data->x_type)];
   }
-  // Some rows of `cols` columns: where they are and how they are read.
+  // The arguments of the gather kernel for some rows of `cols` columns, without the destination.
   Gather<T> gather(Range part, ptrdiff_t cols) const {
     Gather<T> g{};
     g.x = data->x;
@@ -65,7 +65,7 @@ struct Batch {
     g.scale = data->scale;
     return g;
   }
-  // Factor that makes the reduced loss of a summed one; 0 where all weights are 0.
+  // The factor from the summed to the reduced loss; 0 where all weights are 0.
   double scale(Reduction reduction) const {
     if (reduction == Reduction::sum) return 1.0;
     const bool weighted = data->weight && reduction == Reduction::mean;

@@ -1,4 +1,4 @@
-// Keeps a second thread out of what only one may use at a time.
+// Keeps a second thread out of an object that only one may use at a time.
 #pragma once
 
 #include <atomic>
@@ -6,7 +6,8 @@
 
 namespace mlpfast {
 
-// Holds the flag while it lives. Throws std::runtime_error, with the message, if it is held.
+// Holds the flag while it lives. Throws std::runtime_error, with the message, if it is held
+// already.
 class ExclusiveUse {
  public:
   ExclusiveUse(std::atomic_flag& flag, const char* message) : flag_(flag) {

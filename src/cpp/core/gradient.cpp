@@ -1,4 +1,4 @@
-// Memory and plan are made once, and serve every call.
+// The plan and its memory are made once and serve every call.
 #include "gradient.hpp"
 
 #include "exclusive_use.hpp"
@@ -19,7 +19,7 @@ double Gradient<T>::compute(const T* flat, T* grad) {
   if (!plan_) plan_ = make_plan(net_, choose_plan(net_, request_));
   Totals totals;
   if (!plan_->gradient(data_, flat, grad, totals)) {
-    request_.basic = false;  // the rows are not finite, and stay so
+    request_.basic = false;  // the rows are not finite and will not change
     plan_ = make_plan(net_, choose_plan(net_, request_));
     plan_->gradient(data_, flat, grad, totals);
   }

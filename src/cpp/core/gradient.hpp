@@ -11,8 +11,8 @@ namespace mlpfast {
 template <class T>
 class Gradient {
  public:
-  // The net and what `data` points to must stay as they are while it lives. `repeated`: there will
-  // be many calls, for which what was read of the rows is kept.
+  // The net and what `data` points to must not change while this lives. `repeated`: there will be
+  // many calls, so that the converted rows are kept from one to the next.
   Gradient(const Network<T>& net, const Data<T>& data, int threads, bool repeated);
 
   // Writes the flat gradient of the reduced loss and returns that loss. Throws std::runtime_error

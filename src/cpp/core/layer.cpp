@@ -36,7 +36,7 @@ std::vector<T> flat_of(const LayerArrays<T>& layer) {
 template <class T>
 void transpose_rows(const Kernels<T>& kernels, const LayerArrays<T>& layer, const Panel& strip,
                     T* to) {
-  // The kernel reads whole vectors of rows; those of the last one that w does not have are left 0.
+  // The kernel reads whole vectors of rows; rows beyond the end of w stay 0.
   const ptrdiff_t there = std::min(strip.width, layer.n_in - strip.col);
   const ptrdiff_t whole = there / kernels.lanes * kernels.lanes;
   const T* from = layer.w + strip.col * layer.n_out;
@@ -51,8 +51,8 @@ template <class T>
 void layer_forward(const Kernels<T>& kernels, const LayerArrays<T>& layer, T* out, int threads) {
   if (layer.n == 0 || layer.n_out == 0) return;
   const Network<T> net = net_of(kernels, layer);
-  // For a few rows a copy of w would cost more than the product. It is read where it is, if no row
-  // ends within a vector: the last one must not be read beyond.
+  // For a few rows a copy of w would cost more than the product. w is read in place if its rows are
+  // whole vectors: nothing behind the last row may be read.
   if (layer.n < kRowsWorthCopying && layer.n_out % kernels.lanes == 0) {
     Arena arena;
     const auto offsets = RowMajorPass<T>::reserve(net, arena, layer.n, false);
@@ -106,7 +106,7 @@ void layer_backward(const Kernels<T>& kernels, const LayerArrays<T>& layer, cons
     copy_rows(grad_a + begin * n_out, n_out, own.d, shape.ld, rows, n_out);
     if (layer.activation != Activation::identity)
       kernels.derive[int(layer.activation)](own.a, own.d, rows, n_out, shape.ld);
-    // Padded columns may now hold anything; they must not reach the sums.
+    // The padding may hold anything by now and must not enter the sums.
     for (ptrdiff_t i = 0; i < rows; ++i)
       std::fill(own.d + i * shape.ld + n_out, own.d + (i + 1) * shape.ld, T(0));
 

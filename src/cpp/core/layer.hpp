@@ -1,4 +1,4 @@
-// The two layer kernels on plain arrays, for those who call them on their own.
+// The two layer kernels on plain arrays, for use on their own.
 #pragma once
 
 #include "spec.hpp"

@@ -26,8 +26,8 @@ struct Layer {
   std::vector<Panel> strips;     // over the inputs, for the transposed copy
   Activation activation;
   bool keeps_z;  // the backward pass or the loss needs the pre-activation
-  // In training some outputs are dropped; the derivative is then had from what stood there before,
-  // which is kept in place of the pre-activation.
+  // Training drops some outputs; the derivative then needs the outputs from before, which are kept
+  // in place of the pre-activations.
   bool drops = false, keeps_undropped = false;
 };
 
@@ -56,7 +56,7 @@ WeightView<T> packed_view(const Layer& layer, const T* packed) {
   return {packed + layer.packed_w, packed + layer.packed_b, layer.in_padded, 0};
 }
 
-// The last vector of a row reads beyond it, into the next row or the slack behind the buffer.
+// The last vector of a row reaches into the next row or into the slack behind the buffer.
 template <class T>
 WeightView<T> flat_view(const Layer& layer, const T* flat) {
   return {flat + layer.flat_w, layer.flat_b < 0 ? nullptr : flat + layer.flat_b, 1, layer.n_out};
@@ -65,7 +65,7 @@ WeightView<T> flat_view(const Layer& layer, const T* flat) {
 // One panel of W, with zeros in its padding.
 template <class T>
 void pack_panel(const Layer& layer, const Panel& panel, const T* flat, T* to);
-// All parameters, or the part that falls to one of `count` threads.
+// All parameters, or the share of one of `count` threads.
 template <class T>
 void pack(const Layout& layout, const T* flat, T* packed, ptrdiff_t index = 0, ptrdiff_t count = 1);
 template <class T>

@@ -6,8 +6,8 @@
 namespace mlpfast {
 namespace {
 
-// A large second-level cache. Where it is smaller the third keeps up, as a product uses each
-// element that it fetches 64 times; smaller parts would have weights transposed more often.
+// A large second-level cache. Where it is smaller, the third level keeps up: a product uses each
+// element that it fetches 64 times. Smaller parts would mean transposing weights more often.
 constexpr ptrdiff_t kCachedBytes = 2097152;
 
 }  // namespace

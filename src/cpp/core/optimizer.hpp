@@ -9,7 +9,7 @@
 
 namespace mlpfast {
 
-// Knows nothing of the net: it moves spans of parameters.
+// Knows nothing of the net: it updates spans of parameters.
 template <class T>
 class Optimizer {
  public:
@@ -17,10 +17,10 @@ class Optimizer {
 
   bool has_m() const { return kind() != Update::scaled_sum; }
   bool has_v() const { return kind() == Update::adam || kind() == Update::rmsprop; }
-  // Whether a step without l2 term is w += rate * g and nothing else, so that the rate can be
+  // Whether a step without an l2 term is w += rate * g and nothing else, so that the rate can be
   // folded into the deltas and the product of the backward pass can add to w directly.
   bool is_scaled_sum() const { return kind() == Update::scaled_sum; }
-  // Whether the gradient is clipped before it moves anything: see ClippedUpdate.
+  // Whether the gradient is clipped before it is used: see ClippedUpdate.
   bool clips() const { return spec_.clip_norm > 0 || spec_.clip_value > 0; }
   double clip_norm() const { return spec_.clip_norm; }
   double clip_value() const { return spec_.clip_value; }
@@ -38,7 +38,7 @@ class Optimizer {
   // Sets the scalars of step `t`, counted from 1.
   void begin_step(int64_t t, double lr) {
     UpdateSpan<T>& s = scalars_;
-    // The learning rate is in the step that m makes, or in what m gathers.
+    // The learning rate scales the step made from m, or else what m accumulates.
     const double gain = spec_.scaled_velocity ? -lr : 1.0;
     const double step = spec_.scaled_velocity ? 1.0 : -lr;
     s = {};
@@ -78,7 +78,7 @@ class Optimizer {
 
   const UpdateSpan<T>& scalars() const { return scalars_; }
 
-  // m and v may be null where they are not wanted.
+  // m and v may be null where the rule does not use them.
   void update(const Kernels<T>& kernels, T* w, T* m, T* v, const T* g, ptrdiff_t n,
               double l2) const {
     UpdateSpan<T> s = scalars_;
@@ -94,9 +94,9 @@ class Optimizer {
  private:
   static T positive(double x) { return std::max(T(x), std::numeric_limits<T>::min()); }
 
-  // Raises the betas to the power of t. A step after the last costs two products; that they add up
-  // to rounding errors is prevented by a fresh start every so often. What comes out depends on t
-  // alone, not on the steps that were begun before.
+  // Raises the betas to the power of t. The next step costs two products; starting afresh every 64
+  // steps keeps their rounding errors from piling up. The result depends on t alone, not on the
+  // steps that were begun before.
   void raise_powers(int64_t t) {
     constexpr int64_t kFresh = 64;
     if (t != t_ + 1 || t % kFresh == 0) {

@@ -1,5 +1,5 @@
-// Repeated predictions of one row or a few: memory is ready, weights are read where the user has
-// them, so writing into them needs no notice.
+// Repeated predictions of one row or a few: the memory is ready, and the weights are read from the
+// caller's array, so that changes to it take effect at once.
 #pragma once
 
 #include <atomic>

@@ -13,9 +13,9 @@ namespace mlpfast {
 
 enum class Status { ok, interrupted, diverged, bad_input };
 
-// Says from outside whether to go on.
+// Tells a run from outside to stop.
 struct Poll {
-  const volatile uint8_t* stop = nullptr;  // anybody may set it
+  const volatile uint8_t* stop = nullptr;  // any thread may set it
   std::function<bool()> check;             // called now and then; true ends the run
 };
 
@@ -29,7 +29,7 @@ struct RunArgs {
   ptrdiff_t epochs = 0, batch_size = 1;
   std::vector<double> l2;  // one a layer
   bool l2_per_row = false, want_penalty = false,
-       check_finite = true;  // see Trainer.run in base.py
+       check_finite = true;  // see RunOptions in backends/base.py
   bool want_metrics = false;
   int threads = 1;
   Poll poll;
@@ -47,10 +47,10 @@ struct RunArgs {
 struct RunResult {
   Status status = Status::ok;
   ptrdiff_t bad_row = -1;
-  std::vector<Totals> totals;  // of the epochs that were done, and of an interrupted one
+  std::vector<Totals> totals;  // of each finished epoch, and of one that was interrupted
 };
 
-// Polls between batches: the flag each time, the check some times a second.
+// Polls between batches: the flag each time, the check a few times a second.
 class Watch {
  public:
   // The clock is looked at after about a millisecond's worth of batches.

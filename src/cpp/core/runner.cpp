@@ -9,14 +9,14 @@
 namespace mlpfast {
 namespace {
 
-// Fewer rows than this do not repay packing the weights: they are read from the flat buffer. Of a
-// wide net, where a packed panel serves all rows at once, and of others.
+// Fewer rows than this do not repay packing the weights, which are then read from the flat buffer:
+// for a wide net, where a packed panel serves all rows at once, and for others.
 constexpr ptrdiff_t kRowsWorthPackingWide = 48;
 constexpr ptrdiff_t kRowsWorthPacking = 512;
 constexpr ptrdiff_t kBlockBytes = 524288;
 constexpr ptrdiff_t kMostBlockRows = 64;
-// Weights beyond this do not stay in a second-level cache while blocks of rows pass. Half as many
-// do, once they are packed, which many rows repay.
+// Larger weights do not stay in a second-level cache while blocks of rows pass. Up to half of this
+// they do once they are packed, which many rows repay.
 constexpr ptrdiff_t kWideBytes = 2097152;
 constexpr ptrdiff_t kRowsWorthPackingWhole = 2048;
 // Rows that pass a panel of a wide layer once it is packed.
@@ -24,8 +24,8 @@ constexpr ptrdiff_t kWideRows = 512;
 // Memory that a thread keeps from one prediction to the next.
 constexpr ptrdiff_t kKeptBytes = 4194304;
 
-// How rows are cut into blocks: the same for any number of threads, so that sums over blocks are,
-// or so that every thread has the same.
+// How rows are cut into blocks: in the same way for any number of threads, so that sums over blocks
+// do not depend on it, or evenly among the threads.
 enum class Cut { fixed, even };
 
 // One pass of many rows. The usual net takes them in blocks through all layers, each thread its
@@ -73,8 +73,8 @@ class ForwardPass {
   ptrdiff_t blocks() const { return blocks_; }
 
   // For parts of a block, calls read(rows, first, pass, x_layout), which reads the rows into the
-  // buffers of the pass, beginning with row `first` of these, or sets x_layout for where else they
-  // are; it returns where row 0 is. Then, after the last layer, done(block, rows, pass, first).
+  // buffers of the pass from row `first` on, or else sets x_layout to where they are; it returns
+  // the address of row 0. After the last layer, calls done(block, rows, pass, first).
   template <class Read, class F>
   void run(Read read, F done) {
     run_in_team(team_size_, [&](const Team& team) {
@@ -155,7 +155,7 @@ class ForwardPass {
   std::vector<RowMajorPass<T>> passes_;
 };
 
-// What a thread's predictions need, kept for the next: fresh pages would have to be cleared.
+// Memory of a thread's predictions, kept for the next: the system would have to clear fresh pages.
 Arena& kept_arena() {
   thread_local Arena arena;
   arena.restart();

@@ -7,11 +7,11 @@
 
 namespace mlpfast {
 
-// Less work than this does not repay waking a thread that sleeps: 50 microseconds. To call one that
-// still spins pays for a tenth of it, but nobody knows beforehand.
+// Less work than this does not repay waking a sleeping thread, which takes 50 microseconds. One
+// that still spins is worth calling for a tenth of the work, but that cannot be known beforehand.
 constexpr double kFlopsWorthAThread = 1e7;
 
-// out (n, n_out) = net(x); x is taken from `data`, whose targets are not looked at.
+// out (n, n_out) = net(x); x is taken from `data`, whose targets are ignored.
 template <class T>
 void predict(const Network<T>& net, const T* flat, const Data<T>& data, T* out, int threads);
 

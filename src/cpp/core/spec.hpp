@@ -10,7 +10,7 @@
 
 namespace mlpfast {
 
-// The order is that of REDUCTIONS in spec.py.
+// In the order of REDUCTIONS in spec/losses.py.
 enum class Reduction { mean, sum, mean_over_rows };
 
 struct NetSpec {
@@ -23,7 +23,7 @@ struct NetSpec {
   std::vector<double> dropout;  // rates of the inputs of every layer, or empty
 
   double dropout_of_input(size_t l) const { return dropout.empty() ? 0.0 : dropout[l]; }
-  // Whether the sample weights are factors of the loss alone.
+  // Whether sample weights scale the loss only: the mean is then over the number of rows.
   bool counts_rows() const { return reduction == Reduction::mean_over_rows; }
 
   template <class T>
@@ -38,7 +38,7 @@ enum class Rule { sgd, adam, adamw, rmsprop };
 struct OptimizerSpec {
   Rule rule = Rule::sgd;
   double momentum = 0, beta_1 = 0, beta_2 = 0, epsilon = 0, weight_decay = 0;
-  // Forms of the rules.
+  // Variants of the rules.
   bool nesterov = false, scaled_velocity = false, epsilon_hat = false, epsilon_in_root = false;
   double clip_norm = 0, clip_value = 0;  // of the gradient; 0 for none
 };

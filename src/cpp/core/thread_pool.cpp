@@ -42,7 +42,7 @@ inline void spin_until(Done done) {
   }
 }
 
-// A worker of the pool; each is woken separately, so that those a task does not need sleep on.
+// A worker of the pool. Each is woken separately, so that those a task does not need stay asleep.
 struct Worker {
   std::atomic<uint64_t> ticket{0};
   std::mutex mutex;
@@ -64,7 +64,7 @@ class Pool {
         workers_.push_back(std::move(worker));
       }
     } catch (const std::exception&) {
-      // No more threads or memory to be had: those that started do the work, with the same result.
+      // No more threads or memory available: those that started do the work, with the same result.
     }
     const int count = std::min(int(workers_.size()) + 1, wanted);
     if (count == 1) taken_.store(false, std::memory_order_release);
@@ -106,7 +106,7 @@ class Pool {
   }
 
   std::atomic<bool> taken_{false};
-  std::vector<std::unique_ptr<Worker>> workers_;  // only changed by who has taken the pool
+  std::vector<std::unique_ptr<Worker>> workers_;  // only changed by the holder of the pool
   void (*task_)(void*, const Team&) = nullptr;
   void* context_ = nullptr;
   Barrier* barrier_ = nullptr;
@@ -121,7 +121,7 @@ Pool& the_pool() {
   Pool* p = pool.load(std::memory_order_acquire);
   if (p) return *p;
 #ifdef MLPFAST_HAS_FORK
-  // The child has none of the workers, and a mutex may be in any state: begin anew there.
+  // The child has none of the workers, and a mutex may be in any state: it starts a new pool.
   static std::once_flag once;
   std::call_once(once, [] {
     pthread_atfork(nullptr, nullptr, [] { pool.store(nullptr, std::memory_order_release); });

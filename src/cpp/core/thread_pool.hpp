@@ -15,7 +15,7 @@ class Barrier {
   explicit Barrier(int count) : count_(count) {}
   void wait();
   // Times a few waits in a row: whether they took no longer than among near cores. Called by all
-  // threads, which get the same answer, that of the one which `decides`.
+  // threads, which get the same answer, that of the one that `decides`.
   bool joins_near_cores(bool decides);
 
  private:
@@ -37,11 +37,10 @@ struct Team {
 
 // Whether a team is worth having: always, or only if its members' cores are near each other, so
 // that a line of memory gets from one to another in some tens of nanoseconds. Cores that share no
-// cache take ten times as long, and on a virtual machine it may be the one now and the other a
-// second later.
+// cache take ten times as long; on a virtual machine this may change from one second to the next.
 enum class Reach { any, near_only };
 
-// Overrides whether cores count as near, so that tests see both ways; nullopt: they are timed
+// Overrides whether cores count as near, so that tests cover both cases; nullopt: they are timed
 // again.
 void assume_near_cores(std::optional<bool> answer);
 

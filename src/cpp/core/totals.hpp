@@ -5,7 +5,7 @@
 
 namespace mlpfast {
 
-// Weighted; the order is that of TOTALS in base.py.
+// Weighted; in the order of TOTALS in backends/base.py.
 struct Totals {
   double loss = 0, weight = 0, correct = 0, squared_error = 0, absolute_error = 0, penalty = 0;
 

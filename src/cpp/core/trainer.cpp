@@ -1,4 +1,4 @@
-// The training state from run to run, and the way back after divergence.
+// Keeps the training state from run to run, and restores it after divergence.
 #include "trainer.hpp"
 
 #include <algorithm>
@@ -8,7 +8,7 @@
 namespace mlpfast {
 namespace {
 
-// Up to so many parameters a copy of the state costs next to nothing.
+// For nets of up to this many parameters a copy of the state costs next to nothing.
 constexpr ptrdiff_t kSmallNet = 16384;
 
 const char* const kBusy = "this net is being trained by another thread";
@@ -43,9 +43,9 @@ RunResult Trainer<T>::run(const RunArgs<T>& args, T* flat) {
     plan_ = make_plan(*net_, choice);
   }
 
-  // With several epochs of a small net, a copy of the state to begin again from: a run is
-  // repeatable to the bit, so the state after any epoch can be had once more. Those of a large one
-  // are long enough that its weights are written back after each.
+  // For several epochs of a small net, a copy of the state is kept to restart from: runs are
+  // bitwise reproducible, so the state after any epoch can be computed again. The epochs of a large
+  // net are long enough that its weights are written back after each.
   const int64_t steps_before = steps_;
   std::vector<T> before;
   pack(layout, flat, state_.w);
@@ -67,7 +67,7 @@ RunResult Trainer<T>::run(const RunArgs<T>& args, T* flat) {
     std::copy(before.begin(), before.end(), state_.w);
     steps_ = steps_before;
     RunArgs<T> again = args;
-    again.poll = {};  // a way back is not left halfway
+    again.poll = {};  // restoring is not interrupted
     result = run_epochs(again, good, nullptr);
     if (all_finite(state_.w, layout.packed_size)) {
       unpack(layout, state_.w, flat);
@@ -88,7 +88,7 @@ RunResult Trainer<T>::run_epochs(const RunArgs<T>& args, ptrdiff_t epochs, T* sa
   return result;
 }
 
-// Moments travel in the flat layout; where there are none, zeros.
+// Moments are exchanged in the flat layout; those that the rule lacks are left alone.
 template <class T>
 void Trainer<T>::get_moments(T* m, T* v) const {
   if (state_.m) unpack(net_->layout, state_.m, m);

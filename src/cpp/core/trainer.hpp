@@ -14,8 +14,8 @@ class Trainer {
   Trainer(std::shared_ptr<const Network<T>> net, const OptimizerSpec& optimizer);
 
   // Trains `flat` (n_params). Throws std::runtime_error while another thread is in here. After
-  // `diverged` or `bad_input` it holds the parameters from before the epoch in question; the
-  // moments are then not to be relied on.
+  // `diverged` or `bad_input` it holds the parameters from before the failing epoch, and the
+  // moments are undefined.
   RunResult run(const RunArgs<T>& args, T* flat);
 
   // The plan for such a run.

@@ -124,8 +124,8 @@ class PlanChoice:
     Attributes
     ----------
     plan : str
-        Of the C++ backend "tiny", "narrow", "sliced" or "wide"; the others have one plan each,
-        which bears their name.
+        Of the C++ backend "tiny", "narrow", "sliced" or "wide"; else "numba" or "numpy", whose code
+        it is that runs.
     why : str
         The reason, in a few words.
     team : int

@@ -6,8 +6,8 @@
 namespace mlpfast {
 namespace {
 
-// Tiles are a cache line more apart than they are long, so that they do not fall on the same sets
-// of the cache.
+// Tiles lie one cache line further apart than they are long, so that they do not map to the same
+// sets of the cache.
 template <class T>
 BlockLayout block_layout(const Network<T>& net, ptrdiff_t ld, ptrdiff_t rows, bool tiled) {
   const ptrdiff_t tile = net.kernels.tile;
@@ -56,7 +56,7 @@ std::vector<ptrdiff_t> RowMajorPass<T>::reserve(const Network<T>& net, Arena& ar
       arena.reserve_array<T>(rows),
       arena.reserve_array<double>(rows),
       arena.reserve_array<RowTotals>(rows)};
-  // The deltas of a layer are read until those two layers below are begun: three buffers do.
+  // The deltas of a layer are read until those two layers below are begun: three buffers suffice.
   constexpr size_t kBuffers = 3;
   ptrdiff_t largest[kBuffers] = {}, deltas[kBuffers] = {};
   for (size_t l = 0; training && l < net.depth(); ++l) {

@@ -22,7 +22,7 @@ struct BlockLayout {
   bool tiled() const { return block != tile; }
 };
 
-// That of a row-major array with this leading dimension.
+// The layout of a row-major array with this leading dimension.
 template <class T>
 BlockLayout row_major(const Network<T>& net, ptrdiff_t ld) {
   return {ld, net.kernels.tile, net.kernels.tile};
@@ -64,7 +64,7 @@ struct RowMajorPass {
     gather_targets(batch, rows, base, scale);
     return gather_inputs(batch, rows, base);
   }
-  // The same for the inputs alone, and for all but the inputs.
+  // The same for the inputs only, and for all but the inputs.
   ptrdiff_t gather_inputs(const Batch<T>& batch, Range rows, ptrdiff_t base) const;
   void gather_targets(const Batch<T>& batch, Range rows, ptrdiff_t base, T scale) const;
 

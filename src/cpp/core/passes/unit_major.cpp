@@ -26,7 +26,7 @@ ptrdiff_t RowReader<T>::gather(const Network<T>& net, const Batch<T>& batch, Ran
     if (data.y) y[i] = data.y + row * n_out;
     if (data.weight) to.weight[i] = data.weight[row];
   }
-  // The last row fills the rest: nothing happens there that does not happen to a row of the batch.
+  // The last row fills the padding, so that it raises nothing that a row of the batch does not.
   for (ptrdiff_t i = n; i < all; ++i) {
     x[i] = x[n - 1];
     y[i] = y[n - 1];
@@ -65,6 +65,22 @@ void UnitMajorLayer<T>::forward(const T* w, const T* x, T* z, ptrdiff_t rows,
     p.inputs = inputs.size();
     net.kernels.unit_product(p);
   });
+}
+
+template <class T>
+void UnitMajorLayer<T>::activate(const T* z, T* a, ptrdiff_t rows) const {
+  const bool left_to_loss = gives_logits() && traits(layer.activation).whole_rows;
+  if (layer.activation == Activation::identity || left_to_loss) return;
+  net.kernels.unit_activate[int(layer.activation)](z, a, count(), round_up(rows, net.kernels.lanes),
+                                                   ld);
+}
+
+template <class T>
+void UnitMajorLayer<T>::derive(const T* kept, T* d, ptrdiff_t rows, T* sums,
+                               bool accumulate) const {
+  const Activation activation = gives_logits() ? Activation::identity : layer.activation;
+  if (activation == Activation::identity && !sums) return;
+  net.kernels.unit_derive[int(activation)](kept, d, count(), rows, ld, sums, accumulate);
 }
 
 template <class T>
@@ -128,25 +144,6 @@ bool row_lanes_are_cheaper(const Layer& layer, ptrdiff_t rows, ptrdiff_t lanes, 
 }
 
 template <class T>
-void unit_activate(const Network<T>& net, size_t l, const T* z, T* a, ptrdiff_t units,
-                   ptrdiff_t rows, ptrdiff_t ld) {
-  const Activation activation = net.layout.layers[l].activation;
-  const bool left_to_loss =
-      l + 1 == net.depth() && net.whole_rows(l) && net.layout.loss_from_logits;
-  if (activation == Activation::identity || left_to_loss) return;
-  net.kernels.unit_activate[int(activation)](z, a, units, rows, ld);
-}
-
-template <class T>
-void unit_derive(const Network<T>& net, size_t l, const T* kept, T* d, ptrdiff_t units,
-                 ptrdiff_t rows, ptrdiff_t ld, T* sums, bool accumulate) {
-  const bool are_deltas = l + 1 == net.depth() && net.layout.loss_from_logits;
-  const Activation activation = are_deltas ? Activation::identity : net.layout.layers[l].activation;
-  if (activation == Activation::identity && !sums) return;
-  net.kernels.unit_derive[int(activation)](kept, d, units, rows, ld, sums, accumulate);
-}
-
-template <class T>
 Totals unit_loss(const Network<T>& net, const UnitMajorRows<T>& in, const T* z, T* a, T* d,
                  bool has_weights, bool want_metrics, ptrdiff_t rows, ptrdiff_t ld, T scale) {
   UnitLoss<T> r;
@@ -181,10 +178,6 @@ Totals unit_loss(const Network<T>& net, const UnitMajorRows<T>& in, const T* z, 
 #define MLPFAST_INSTANTIATE(T)                                                                  \
   template struct RowReader<T>;                                                                 \
   template struct UnitMajorLayer<T>;                                                            \
-  template void unit_activate(const Network<T>&, size_t, const T*, T*, ptrdiff_t, ptrdiff_t,    \
-                              ptrdiff_t);                                                       \
-  template void unit_derive(const Network<T>&, size_t, const T*, T*, ptrdiff_t, ptrdiff_t,      \
-                            ptrdiff_t, T*, bool);                                               \
   template Totals unit_loss(const Network<T>&, const UnitMajorRows<T>&, const T*, T*, T*, bool, \
                             bool, ptrdiff_t, ptrdiff_t, T);
 MLPFAST_INSTANTIATE(float)

@@ -10,7 +10,7 @@
 
 namespace mlpfast {
 
-// What is read of some rows.
+// Inputs, targets and weights of some rows.
 template <class T>
 struct UnitMajorRows {
   T* x;       // (n_in, ld)
@@ -19,7 +19,7 @@ struct UnitMajorRows {
   static ptrdiff_t size(const NetSpec& spec, ptrdiff_t ld) {
     return (spec.sizes.front() + spec.sizes.back() + 1) * ld;
   }
-  // The three arrays in `size` elements from `memory` on.
+  // Places the three arrays in `size` elements of memory.
   static UnitMajorRows in(T* memory, const NetSpec& spec, ptrdiff_t ld) {
     T* target = memory + spec.sizes.front() * ld;
     return {memory, target, target + spec.sizes.back() * ld};
@@ -29,8 +29,8 @@ struct UnitMajorRows {
 // Scratch memory to read rows with.
 template <class T>
 struct RowReader {
-  const T** rows;  // where the rows of x, then those of y begin, `most` each
-  T* read;         // rows of x that had to be converted (most, ld_input)
+  const T** rows;  // addresses of the rows of x, then of y, `most` each
+  T* read;         // converted rows of x (most, ld_input)
   ptrdiff_t most;
   // Reads some rows of the batch, and repeats the last up to `all`; returns the first that is not
   // finite, or -1.
@@ -60,12 +60,23 @@ struct UnitMajorLayer {
           panel.width, piece);
     }
   }
-  // Those that are not padding.
+  // Whether the loss takes this layer's pre-activations.
+  bool gives_logits() const {
+    return net.layout.loss_from_logits && &layer == &net.layout.layers.back();
+  }
+  // How many are not padding.
   ptrdiff_t count(Range some) const { return std::min(some.end, layer.n_out) - some.begin; }
   ptrdiff_t count() const { return count(units); }
 
-  // What the inputs x (inputs, ld) give the units z (units, ld).
+  // Computes pre-activations z (units, ld) from the inputs x (inputs, ld).
   void forward(const T* w, const T* x, T* z, ptrdiff_t rows, bool with_bias) const;
+  // The outputs a of the pre-activations z, both (units, ld), for the given rows and what follows
+  // up to whole vectors. A softmax is left to a loss that takes logits.
+  void activate(const T* z, T* a, ptrdiff_t rows) const;
+  // Makes deltas d (units, ld) of the gradient with respect to the outputs, unless the loss has
+  // done so, and sets or adds up their sums over the rows, the gradient with respect to the biases.
+  // `kept` is what the activation's derivative needs; `sums` may be null.
+  void derive(const T* kept, T* d, ptrdiff_t rows, T* sums, bool accumulate = false) const;
   // The gradient with respect to the inputs, dx (inputs, ld), from the deltas d (units, ld).
   void backward(const T* w, const T* d, T* dx, ptrdiff_t rows) const;
   // The deltas as `gradient` may take them: (rows, units), padding included.
@@ -76,25 +87,13 @@ struct UnitMajorLayer {
                 bool first = true, bool last = true, T* partial = nullptr) const;
 };
 
-// Of the two ways to a weight gradient, whether the one with rows in the lanes takes fewer
-// instructions: it adds up a vector at the end of each sum, three instructions, or one if the
-// vector is kept for the next block; the other fills vectors with outputs and has to transpose the
-// deltas, a third of an instruction each.
+// Which of the two ways to compute a weight gradient takes fewer instructions: whether it is the
+// one with rows in the lanes. That adds up a vector at the end of each sum: three instructions, or
+// one if the vector is kept for the next block. The other fills vectors with outputs and has to
+// transpose the deltas, a third of an instruction each.
 bool row_lanes_are_cheaper(const Layer& layer, ptrdiff_t rows, ptrdiff_t lanes, bool keeps);
 
-// The outputs of some units of layer l, all of them if it takes whole rows. The softmax of the last
-// layer is left to a loss that is computed from the logits.
-template <class T>
-void unit_activate(const Network<T>& net, size_t l, const T* z, T* a, ptrdiff_t units,
-                   ptrdiff_t rows, ptrdiff_t ld);
-
-// From the gradient with respect to these outputs to their deltas; their sums, the gradient with
-// respect to the biases, are written or added to `sums` unless that is null.
-template <class T>
-void unit_derive(const Network<T>& net, size_t l, const T* kept, T* d, ptrdiff_t units,
-                 ptrdiff_t rows, ptrdiff_t ld, T* sums, bool accumulate = false);
-
-// The loss of some rows, and the deltas of the output layer; z holds the logits, if the loss takes
+// The loss of some rows and the deltas of the output layer. z holds the logits if the loss takes
 // them.
 template <class T>
 Totals unit_loss(const Network<T>& net, const UnitMajorRows<T>& in, const T* z, T* a, T* d,

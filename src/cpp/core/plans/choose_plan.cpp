@@ -21,12 +21,12 @@ constexpr ptrdiff_t kNarrowParams = 32768;
 // Sliced: larger batches are better shared out by rows; with fewer bytes of rows a unit is too
 // little work for a pass through the net.
 constexpr ptrdiff_t kSlicedRows = 256, kSlicedLeastBytes = 512;
-// For less the narrow plan is made sooner.
+// For less work than this the narrow plan is faster.
 constexpr double kSlicedLeastFlops = 1e5;
 // With so much work that any team is worth it, the rows can be shared as well, and more evenly than
 // fewer units.
 constexpr ptrdiff_t kEvenUnits = 96;
-// What the slices add to the logits goes from core to core: few outputs, that is.
+// The slices' shares of the logits travel from core to core, so there must be few outputs.
 constexpr ptrdiff_t kSlicedOutputs = 32;
 
 // The narrow plan fills vectors with rows, the wide one with units: whether the first pads less.

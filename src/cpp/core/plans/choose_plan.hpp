@@ -15,7 +15,7 @@ namespace mlpfast {
 enum class PlanKind { tiny, narrow, sliced, wide };
 const char* plan_name(PlanKind kind);
 
-// What steps a plan is wanted for.
+// The steps that a plan is wanted for.
 struct PlanRequest {
   ptrdiff_t rows = 1;  // of a batch
   int threads = 1;

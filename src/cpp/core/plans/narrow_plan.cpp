@@ -145,7 +145,7 @@ void NarrowPlan<T>::step(const Team& team, const Step<T>& step) {
   for (ptrdiff_t at = updated.begin; at < updated.end; at += kUpdateSpan) {
     const Range span = {at, std::min(at + kUpdateSpan, updated.end)};
     combine_rest(groups, team.count, span);
-    if (step.optimizer) update_range(step, span);
+    if (step.update) update_range(step, span);
   }
 }
 
@@ -205,8 +205,8 @@ void NarrowPlan<T>::run_group(const Team& team, const Step<T>& step, ptrdiff_t g
     const Range rows = {(units.begin + part.begin) * row_step_,
                         std::min((units.begin + part.end) * row_step_, n)};
     const Rows in = rows_of(group, b, team);
-    // A batch that is kept was the last step's as well, which would have been the last one of the
-    // run, had not all of it been finite.
+    // A kept batch was that of the last step as well, and finite: otherwise the run would have
+    // ended.
     if (!(kept_blocks_ && step.announced)) {
       const ptrdiff_t bad =
           block.reader.gather(this->net_, step.batch, rows, padded(rows.size()), in, ld_);
@@ -253,60 +253,50 @@ void NarrowPlan<T>::forward(const T* w, const Rows& in, ptrdiff_t rows, const Bl
     const auto& buffers = block.layers[l];
     whole(l).forward(w, input, buffers.z, padded(rows), true);
     T* const outputs = layer.keeps_undropped ? buffers.z : buffers.a;
-    unit_activate<T>(net, l, buffers.z, outputs, layer.n_out, padded(rows), ld_);
+    whole(l).activate(buffers.z, outputs, rows);
     if (layer.drops) drop(l + 1, outputs, buffers.a, layer.n_out, padded(rows), block);
     input = buffers.a;
   }
 }
 
 template <class T>
-void NarrowPlan<T>::backward(const T* w, const Rows& in, Span span, T* gradient,
+void NarrowPlan<T>::backward(const T* w, const Rows& in, BlockRows part, T* gradient,
                              const Block& block) const {
   for (size_t l = this->net_.depth(); l-- > 0;) {
-    derive(l, span, gradient, block);
-    if (l > 0) whole(l).backward(w, block.layers[l].d, block.layers[l - 1].d, span.rows);
-    layer_gradient(l, in, span, gradient, block);
+    derive(l, part, gradient, block);
+    if (l > 0) whole(l).backward(w, block.layers[l].d, block.layers[l - 1].d, part.rows);
+    layer_gradient(l, in, part, gradient, block);
   }
 }
 
 // From the gradient with respect to the outputs of layer l to its deltas, and the gradient with
 // respect to its biases.
 template <class T>
-void NarrowPlan<T>::derive(size_t l, Span span, T* gradient, const Block& block) const {
-  const Network<T>& net = this->net_;
-  const Layer& layer = net.layout.layers[l];
+void NarrowPlan<T>::derive(size_t l, BlockRows part, T* gradient, const Block& block) const {
+  const Layer& layer = this->net_.layout.layers[l];
   const auto& buffers = block.layers[l];
-  const T* kept = layer.keeps_z ? buffers.z : buffers.a;
-  if (layer.drops) drop(l + 1, buffers.d, buffers.d, layer.n_out, span.rows, block);
-  unit_derive(net, l, kept, buffers.d, layer.n_out, span.rows, ld_,
-              net.spec.bias ? gradient + layer.packed_b : nullptr, !span.first);
+  if (layer.drops) drop(l + 1, buffers.d, buffers.d, layer.n_out, part.rows, block);
+  whole(l).derive(layer.keeps_z ? buffers.z : buffers.a, buffers.d, part.rows,
+                  this->net_.spec.bias ? gradient + layer.packed_b : nullptr, !part.first);
 }
 
 template <class T>
-void NarrowPlan<T>::layer_gradient(size_t l, const Rows& in, Span span, T* gradient,
+void NarrowPlan<T>::layer_gradient(size_t l, const Rows& in, BlockRows part, T* gradient,
                                    const Block& block) const {
   const auto& buffers = block.layers[l];
   const UnitMajorLayer<T> layer = whole(l);
-  if (!sums_rows_[l]) layer.transpose(buffers.d, block.by_row, span.rows);
+  if (!sums_rows_[l]) layer.transpose(buffers.d, block.by_row, part.rows);
   layer.gradient(l ? block.layers[l - 1].a : in.x, buffers.d,
-                 sums_rows_[l] ? nullptr : block.by_row, gradient, span.rows, span.first, span.last,
+                 sums_rows_[l] ? nullptr : block.by_row, gradient, part.rows, part.first, part.last,
                  buffers.partial);
 }
 
 template <class T>
 void NarrowPlan<T>::update_range(const Step<T>& step, Range range) const {
-  for (size_t l = 0; l < this->net_.depth(); ++l) {
-    const Layer& layer = this->net_.layout.layers[l];
-    const Range spans[2] = {{layer.packed_w, layer.packed_b},
-                            {layer.packed_b, layer.packed_b + layer.out_padded}};
-    for (int is_bias = 0; is_bias < 2; ++is_bias) {
-      const ptrdiff_t begin = std::max(range.begin, spans[is_bias].begin);
-      const ptrdiff_t end = std::min(range.end, spans[is_bias].end);
-      if (begin >= end || (is_bias && !this->net_.spec.bias)) continue;
-      this->update(this->net_, step, begin, this->gradients_ + begin, end - begin,
-                   is_bias ? 0 : step.l2_of(l));
-    }
-  }
+  for_each_span(this->net_, range, range.size(), [&](const Span& span) {
+    step.update->from_gradient(span.at, this->gradients_ + span.at, span.n,
+                               span.is_weight ? step.l2_of(span.layer) : 0.0);
+  });
 }
 
 template class NarrowPlan<float>;

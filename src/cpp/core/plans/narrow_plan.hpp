@@ -41,24 +41,25 @@ class NarrowPlan final : public StepPlan<T> {
     DropoutStep dropout;
   };
   using Rows = UnitMajorRows<T>;
-  // What a group of rows leaves behind.
+  // The results of a group of rows beside its gradient.
   struct GroupResult {
     Totals totals;
     ptrdiff_t bad_row;
   };
   // A block's rows, and whether it is the first or the last of its group.
-  struct Span {
+  struct BlockRows {
     ptrdiff_t rows;  // padded
     bool first, last;
   };
 
   void run_group(const Team& team, const Step<T>& step, ptrdiff_t group, ptrdiff_t groups, T scale);
-  // What block `b` of a group is read into: memory of its own where it is kept for the next step.
+  // The memory that block `b` of a group is read into, its own where it is kept for the next step.
   Rows rows_of(ptrdiff_t group, ptrdiff_t b, const Team& team) const;
   void forward(const T* w, const Rows& in, ptrdiff_t rows, const Block& block) const;
-  void backward(const T* w, const Rows& in, Span span, T* gradient, const Block& block) const;
-  void derive(size_t l, Span span, T* gradient, const Block& block) const;
-  void layer_gradient(size_t l, const Rows& in, Span span, T* gradient, const Block& block) const;
+  void backward(const T* w, const Rows& in, BlockRows part, T* gradient, const Block& block) const;
+  void derive(size_t l, BlockRows part, T* gradient, const Block& block) const;
+  void layer_gradient(size_t l, const Rows& in, BlockRows part, T* gradient,
+                      const Block& block) const;
   UnitMajorLayer<T> whole(size_t l) const;
   // Drops inputs of layer l, `units` of them in each row.
   void drop(size_t l, const T* from, T* to, ptrdiff_t units, ptrdiff_t rows,

@@ -2,19 +2,11 @@
 #pragma once
 
 #include "../arena.hpp"
-#include "../optimizer.hpp"
 #include "../run.hpp"
 #include "choose_plan.hpp"
+#include "weight_update.hpp"
 
 namespace mlpfast {
-
-// Parameters and moments, packed; m and v may be null.
-template <class T>
-struct State {
-  T* w = nullptr;
-  T* m = nullptr;
-  T* v = nullptr;
-};
 
 // What a run of epochs changes.
 template <class T>
@@ -25,7 +17,7 @@ struct Training {
   T* saved = nullptr;  // takes the flat weights after each epoch but the last, or null
 };
 
-// Made for a net and a choice, both of which stay as they are.
+// Made for a net and a choice, neither of which changes.
 template <class T>
 class Plan {
  public:
@@ -33,7 +25,7 @@ class Plan {
   const PlanChoice& choice() const { return choice_; }
 
   // Trains some epochs. They end with the first batch that has a row of x that is not finite, or a
-  // loss, where that is checked: the state is then not to be relied on.
+  // loss, where that is checked: the state is then undefined.
   virtual void train(const RunArgs<T>& args, ptrdiff_t epochs, Training<T>& training,
                      RunResult& result) = 0;
 

@@ -23,7 +23,7 @@ ptrdiff_t middle_of(const Layer& layer, Range units, ptrdiff_t tile) {
   return best > units.begin ? best : middle;
 }
 
-// Four slices, or two if there are not tiles enough.
+// Four slices, or two if there are not enough tiles.
 std::vector<Range> cut(const Layer& layer, ptrdiff_t tile) {
   const ptrdiff_t end = layer.out_padded, middle = middle_of(layer, {0, end}, tile);
   if (std::min(middle, end - middle) < 2 * tile) return {{0, middle}, {middle, end}};
@@ -73,14 +73,14 @@ SlicedPlan<T>::SlicedPlan(const Network<T>& net, const PlanChoice& choice)
     const ptrdiff_t a = array(units.size() * ld_), d = array(units.size() * ld_);
     of_slices.push_back({h.keeps_z ? array(units.size() * ld_) : a, a, d, array(o.n_out * ld_)});
   }
-  std::vector<std::array<ptrdiff_t, 7>> of_members;
+  std::vector<std::array<ptrdiff_t, 8>> of_members;
   for (int i = 0; i < choice.team; ++i) {
     if (choice.team > 1) arena.reserve(kGap);
     const ptrdiff_t a = array(o.n_out * ld_);
     of_members.push_back({array(UnitMajorRows<T>::size(net.spec, ld_)),
                           arena.template reserve_array<const T*>(most * 2),
                           array(most * net.layout.ld_input), o.keeps_z ? array(o.n_out * ld_) : a,
-                          a, array(o.out_padded * ld_),
+                          a, array(o.out_padded * ld_), array(o.out_padded),
                           array(most * std::max(h.out_padded, o.out_padded))});
   }
   arena.commit();
@@ -99,7 +99,8 @@ SlicedPlan<T>::SlicedPlan(const Network<T>& net, const PlanChoice& choice)
                         at(p[3]),
                         at(p[4]),
                         at(p[5]),
-                        at(p[6])});
+                        at(p[6]),
+                        at(p[7])});
 }
 
 template <class T>
@@ -108,7 +109,7 @@ void SlicedPlan<T>::step(const Team& team, const Step<T>& step) {
   const Member& me = members_[size_t(team.index)];
   const bool leads = team.index == 0;
   const ptrdiff_t n = step.batch.rows, all = round_up(n, net.kernels.lanes);
-  // A batch that is kept was the last step's as well, and all of it finite.
+  // A kept batch was that of the last step as well, and finite.
   if (!(this->choice_.repeated && step.announced)) {
     const ptrdiff_t bad = me.reader.gather(net, step.batch, {0, n}, all, me.in, ld_);
     if (leads) this->bad_row_ = bad;
@@ -132,11 +133,11 @@ void SlicedPlan<T>::step(const Team& team, const Step<T>& step) {
   }
   for (ptrdiff_t s = mine.begin; s < mine.end; ++s) {
     backward(step.state.w, slices_[size_t(s)], all, me);
-    if (step.optimizer) update_slice(step, slices_[size_t(s)]);
+    if (step.update) update_slice(step, slices_[size_t(s)]);
   }
   const Layer& o = output();
-  if (leads && step.optimizer && net.spec.bias)
-    this->update(net, step, o.packed_b, this->gradients_ + o.packed_b, o.out_padded, 0);
+  if (leads && step.update && net.spec.bias)
+    step.update->from_gradient(o.packed_b, this->gradients_ + o.packed_b, o.out_padded, 0);
 }
 
 // A core that streams through its slices makes the hardware prefetch what lies behind them, the
@@ -161,7 +162,7 @@ template <class T>
 void SlicedPlan<T>::forward(const T* w, const Slice& slice, ptrdiff_t rows,
                             const Member& me) const {
   slice.in.forward(w, me.in.x, slice.z, rows, true);
-  unit_activate<T>(this->net_, 0, slice.z, slice.a, slice.in.count(), rows, ld_);
+  slice.in.activate(slice.z, slice.a, rows);
   slice.out.forward(w, slice.a, slice.part, rows, slice.in.units.begin == 0);
 }
 
@@ -184,13 +185,14 @@ Totals SlicedPlan<T>::loss(const Step<T>& step, ptrdiff_t n, ptrdiff_t rows, boo
                            const Member& me) const {
   const Network<T>& net = this->net_;
   const Layer& o = output();
-  unit_activate<T>(net, 1, me.z, me.a, o.n_out, rows, ld_);
+  const UnitMajorLayer<T> layer = {net, o, {0, o.n_in}, {0, o.out_padded}, ld_};
+  layer.activate(me.z, me.a, n);
   const T scale = T(step.batch.scale(net.spec.reduction));
   const Totals totals =
       unit_loss(net, me.in, static_cast<const T*>(me.z), me.a, me.d,
                 step.batch.data->weight != nullptr, leads && step.want_metrics, n, ld_, scale);
-  T* const sums = leads && net.spec.bias ? this->gradients_ + o.packed_b : nullptr;
-  unit_derive<T>(net, 1, o.keeps_z ? me.z : me.a, me.d, o.n_out, rows, ld_, sums);
+  layer.derive(o.keeps_z ? me.z : me.a, me.d, rows,
+               leads && net.spec.bias ? this->gradients_ + o.packed_b : nullptr);
   return totals;
 }
 
@@ -198,11 +200,11 @@ Totals SlicedPlan<T>::loss(const Step<T>& step, ptrdiff_t n, ptrdiff_t rows, boo
 template <class T>
 void SlicedPlan<T>::backward(const T* w, const Slice& slice, ptrdiff_t rows,
                              const Member& me) const {
-  const Network<T>& net = this->net_;
   const Layer& h = hidden();
   slice.out.backward(w, me.d, slice.d, rows);
-  T* const sums = net.spec.bias ? this->gradients_ + h.packed_b + slice.in.units.begin : nullptr;
-  unit_derive<T>(net, 0, h.keeps_z ? slice.z : slice.a, slice.d, slice.in.count(), rows, ld_, sums);
+  T* const sums = this->gradients_ + h.packed_b + slice.in.units.begin;
+  slice.in.derive(h.keeps_z ? slice.z : slice.a, slice.d, rows,
+                  this->net_.spec.bias ? sums : nullptr);
   if (!hidden_over_rows_) slice.in.transpose(slice.d, me.by_row, rows);
   slice.in.gradient(me.in.x, slice.d, hidden_over_rows_ ? nullptr : me.by_row, this->gradients_,
                     rows);
@@ -210,9 +212,8 @@ void SlicedPlan<T>::backward(const T* w, const Slice& slice, ptrdiff_t rows,
 
 template <class T>
 void SlicedPlan<T>::update_slice(const Step<T>& step, const Slice& slice) const {
-  const Network<T>& net = this->net_;
   const auto update = [&](ptrdiff_t at, ptrdiff_t n, double l2) {
-    this->update(net, step, at, this->gradients_ + at, n, l2);
+    step.update->from_gradient(at, this->gradients_ + at, n, l2);
   };
   for (const size_t l : {0, 1}) {
     const UnitMajorLayer<T>& part = l == 0 ? slice.in : slice.out;
@@ -225,7 +226,7 @@ void SlicedPlan<T>::update_slice(const Step<T>& step, const Slice& slice) const 
     });
   }
   const Range& units = slice.in.units;
-  if (net.spec.bias) update(hidden().packed_b + units.begin, units.size(), 0);
+  if (this->net_.spec.bias) update(hidden().packed_b + units.begin, units.size(), 0);
 }
 
 template class SlicedPlan<float>;

@@ -34,7 +34,7 @@ class SlicedPlan final : public StepPlan<T> {
     T *z, *a, *d;               // (units, ld); z and a may be the same
     T* part;                    // what they add to the logits, (n_out, ld)
   };
-  // What every thread has for itself.
+  // Private buffers of a thread.
   struct Member {
     UnitMajorRows<T> in;
     RowReader<T> reader;

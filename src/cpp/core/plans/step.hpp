@@ -3,7 +3,7 @@
 
 #include "../data.hpp"
 #include "../network.hpp"
-#include "plan.hpp"
+#include "weight_update.hpp"
 
 namespace mlpfast {
 
@@ -15,8 +15,7 @@ struct Step {
   Batch<T> next;
   bool announced = false;
   State<T> state;
-  // Updates the state, with begin_step done; null leaves the gradient in the plan.
-  const Optimizer<T>* optimizer = nullptr;
+  const WeightUpdate<T>* update = nullptr;  // of the state; null leaves the gradient in the plan
   double lr = 0;
   const double* l2 = nullptr;  // a factor for each layer; null where all are 0
   double l2_share = 1;         // by which all are multiplied

@@ -1,4 +1,4 @@
-// The loop over epochs and batches that all these plans share, and a step without an update.
+// The loop over epochs and batches that these plans share, and a step without an update.
 #include "step_plan.hpp"
 
 #include <algorithm>
@@ -12,14 +12,6 @@ template <class T>
 int StepPlan<T>::team_for(const Network<T>& net, ptrdiff_t rows, int threads) {
   const double worth = net.flops_training() * double(rows) / kStepFlopsWorthAThread;
   return int(std::max(1.0, std::min(double(threads), worth)));
-}
-
-template <class T>
-void StepPlan<T>::update(const Network<T>& net, const Step<T>& step, ptrdiff_t at, const T* g,
-                         ptrdiff_t n, double l2) {
-  const State<T>& s = step.state;
-  step.optimizer->update(net.kernels, s.w + at, s.m ? s.m + at : nullptr, s.v ? s.v + at : nullptr,
-                         g, n, l2);
 }
 
 template <class T>
@@ -48,6 +40,7 @@ void StepPlan<T>::train_in_team(const Team& team, Run& run) {
   Watch watch(args.poll, this->net_.flops_training() * double(std::min(args.batch_size, n)));
   // Every member begins the steps itself, which saves a barrier.
   Optimizer<T> optimizer = run.training.optimizer;
+  const WeightUpdate<T> update{this->net_.kernels, optimizer, state};
   int64_t t = run.training.steps;
   const bool has_l2 = args.has_l2();
 
@@ -67,7 +60,7 @@ void StepPlan<T>::train_in_team(const Team& team, Run& run) {
                      std::min(args.batch_size, n)};
       step.announced = e > 0 || first > 0;
       step.state = state;
-      step.optimizer = clipped_ ? nullptr : &optimizer;
+      step.update = clipped_ ? nullptr : &update;
       step.lr = lr;
       step.l2 = has_l2 ? args.l2.data() : nullptr;
       if (args.l2_per_row) step.l2_share = step.batch.scale(reduction);
@@ -77,12 +70,12 @@ void StepPlan<T>::train_in_team(const Team& team, Run& run) {
         step.dropout.key[0] = uint32_t(key) + uint32_t(first / args.batch_size);
         step.dropout.key[1] = uint32_t(key >> 32);
       }
-      // No thread updates a weight in a step before all have come this far.
+      // No thread updates a weight in this step before all have got this far.
       if (squares_) squares_->add_up(team, state.w);
       this->step(team, step);
       if (clipped_) {
-        team.sync();  // all of the gradient is there
-        clipped_->run(team, step, optimizer, gradients_);
+        team.sync();  // the gradient is complete
+        clipped_->run(team, step, update, gradients_);
       }
       if (leads) {
         run.training.steps = t;
@@ -153,7 +146,7 @@ bool StepPlan<T>::gradient(const Data<T>& data, const T* flat, T* grad, Totals& 
     Step<T> step;
     step.batch = {&data, nullptr, 0, data.n};
     step.state.w = w;
-    // A team may be larger than the last one was, which had perhaps lost the others to someone.
+    // This team may be larger than the last one, whose other threads were perhaps busy elsewhere.
     step.announced = team.count <= have_read_;
     this->step(team, step);
   });

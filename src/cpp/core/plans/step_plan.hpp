@@ -3,10 +3,10 @@
 
 #include <atomic>
 
-#include "../clipped_update.hpp"
-#include "../weight_squares.hpp"
+#include "clipped_update.hpp"
 #include "plan.hpp"
 #include "step.hpp"
+#include "weight_squares.hpp"
 
 namespace mlpfast {
 
@@ -26,11 +26,6 @@ class StepPlan : public Plan<T> {
   // Called by every member of a team of at most choice().team, all with the same step.
   virtual void step(const Team& team, const Step<T>& step) = 0;
 
-  // One update of `n` parameters from offset `at` on, with gradient g. The l2 term is for weights,
-  // not for biases.
-  static void update(const Network<T>& net, const Step<T>& step, ptrdiff_t at, const T* g,
-                     ptrdiff_t n, double l2);
-
   // Of the last step. `totals_` and `bad_row_`, the first row of x that is not finite or -1, are
   // for member 0 at once, and for all after a sync, as is the packed gradient.
   Totals totals_;
@@ -44,8 +39,8 @@ class StepPlan : public Plan<T> {
     ptrdiff_t epochs;
     Training<T>& training;
     RunResult& result;
-    // Both are written before a sync, read by all after it. What a member may still be reading of
-    // the one, another must not yet write: hence two.
+    // Both are written before a sync and read by all after it. There are two because one member may
+    // still be reading the first while another writes the second.
     std::atomic<bool> go_on{true}, finite{true};
   };
   void train_in_team(const Team& team, Run& run);

@@ -129,7 +129,7 @@ ptrdiff_t TinyPlan<T>::gather(const Batch<T>& batch, T* to, double& weight) {
   return -1;
 }
 
-// The scalars of a step, of which most rules have the same as long as the rate does not change.
+// The scalars of a step. Only Adam's change while the rate stays the same.
 template <class T>
 void TinyPlan<T>::set_scalars(size_t k, Optimizer<T>& optimizer, int64_t t, double lr) {
   if (rates_[k] == lr && optimizer.kind() != Update::adam) return;
@@ -153,12 +153,10 @@ void TinyPlan<T>::train(const RunArgs<T>& args, ptrdiff_t epochs, Training<T>& t
   const TrainingFloatMode mode;
   Optimizer<T>& optimizer = training.optimizer;
   int64_t& t = training.steps;
-  const State<T>& state = training.state;
+  const WeightUpdate<T> update{this->net_.kernels, optimizer, training.state};
   const Layout& layout = this->net_.layout;
   const ptrdiff_t n = args.data.n;
-  unpack(layout, state.w, steps_.w);
-  if (state.m) unpack(layout, state.m, steps_.m);
-  if (state.v) unpack(layout, state.v, steps_.v);
+  update.load(layout, steps_);
   set_l2(args);
   steps_.update = optimizer.kind();
   steps_.want_metrics = args.want_metrics;
@@ -220,9 +218,7 @@ void TinyPlan<T>::train(const RunArgs<T>& args, ptrdiff_t epochs, Training<T>& t
       if (first > 0) result.totals.push_back(sum);
     }
   }
-  pack(layout, steps_.w, state.w);
-  if (state.m) pack(layout, steps_.m, state.m);
-  if (state.v) pack(layout, steps_.v, state.v);
+  update.store(layout, steps_);
 }
 
 template <class T>

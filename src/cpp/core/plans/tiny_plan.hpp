@@ -1,7 +1,7 @@
 // The plan for small nets on a few rows a batch: many steps in one call of a kernel.
 //
-// Such a step is shorter than the way through a plan and its kernels. So the rows of some steps are
-// gathered first, or once for all where every step has the same, and the kernel makes the steps
+// Such a step is shorter than the calls of another plan's kernels. So the rows of some steps are
+// gathered first, or once for all where every step has the same, and one kernel makes the steps
 // with the rows in the lanes of its vectors. One thread does it all.
 #pragma once
 
@@ -15,7 +15,7 @@ namespace mlpfast {
 template <class T>
 class TinyPlan final : public Plan<T> {
  public:
-  // A plan that is not `fused` is for gradients alone.
+  // Unless the choice is `fused`, the plan only computes gradients.
   TinyPlan(const Network<T>& net, const PlanChoice& choice);
   // Fills in how the plan cuts up its work: the rows of a batch are padded to some vectors.
   static void partition(const Network<T>& net, PlanChoice& choice);

@@ -55,7 +55,7 @@ void WidePlan<T>::step(const Team& team, const Step<T>& step) {
   const Batch<T>& batch = step.batch;
   const bool leads = team.index == 0;
   const bool onto_weights =
-      step.optimizer && batch.rows <= block_rows_ && step.optimizer->is_scaled_sum() && !step.l2;
+      step.update && batch.rows <= block_rows_ && step.update->adds_products(step.l2 != nullptr);
   const double scale = batch.scale(this->net_.spec.reduction) * (onto_weights ? -step.lr : 1.0);
   if (leads) {
     this->totals_ = {};
@@ -172,13 +172,13 @@ void WidePlan<T>::backward(const Team& team, const Step<T>& step, const Block& b
 
 namespace {
 
-// What an update of n parameters reads: of a large net it is in no cache.
+// What an update of n parameters reads; for a large net it is not in the cache.
 template <class T>
 Prefetch prefetch_of(const State<T>& state, ptrdiff_t at, ptrdiff_t n) {
   const T* moments = state.m ? state.m : state.v;
   Prefetch prefetch{};
   prefetch.x = reinterpret_cast<const char*>(state.w + at);
-  // The arrays follow each other at one distance.
+  // The arrays follow each other at equal distances.
   prefetch.stride = moments ? (moments - state.w) * ptrdiff_t(sizeof(T)) : 0;
   prefetch.rows = 1 + (state.m != nullptr) + (state.v != nullptr);
   prefetch.bytes = n * ptrdiff_t(sizeof(T));
@@ -191,7 +191,7 @@ template <class T>
 void WidePlan<T>::weights(const Team& team, const Step<T>& step, const Block& block, size_t l) {
   const Network<T>& net = this->net_;
   const Layer& layer = net.layout.layers[l];
-  const bool fused = step.optimizer && block.first && block.last;
+  const bool fused = step.update && block.first && block.last;
   Member& me = members_[size_t(team.index)];
   // In pieces of rows, so that a tile of inputs is never divided.
   const ptrdiff_t n_pieces = (layer.n_in + kPieceRows - 1) / kPieceRows;
@@ -216,15 +216,15 @@ void WidePlan<T>::weights(const Team& team, const Step<T>& step, const Block& bl
         const ptrdiff_t n = inputs.size() * panel.width;
         const ptrdiff_t at =
             layer.packed_w + panel.col * layer.in_padded + inputs.begin * panel.width;
-        T* gradient = block.onto_weights ? step.state.w + at
+        T* gradient = block.onto_weights ? step.update->add_to(at)
                       : fused            ? me.piece
                                          : this->gradients_ + at;
-        if (!reads_next && step.optimizer && block.last) prefetch = prefetch_of(step.state, at, n);
+        if (!reads_next && step.update && block.last) prefetch = prefetch_of(step.state, at, n);
         me.pass.weight_gradient(l, block.rows, inputs, panel, gradient,
                                 block.onto_weights || !block.first,
                                 prefetch.rows > 0 ? &prefetch : nullptr);
-        if (!block.onto_weights && step.optimizer && block.last)
-          this->update(net, step, at, gradient, n, step.l2_of(l));
+        if (!block.onto_weights && step.update && block.last)
+          step.update->from_gradient(at, gradient, n, step.l2_of(l));
       }
       // The thread that has the first rows of a panel does its biases.
       if (begin == 0 && end > 0 && net.spec.bias) biases(team, step, block, l, panel);
@@ -240,13 +240,13 @@ void WidePlan<T>::biases(const Team& team, const Step<T>& step, const Block& blo
   Member& me = members_[size_t(team.index)];
   const ptrdiff_t at = net.layout.layers[l].packed_b + panel.col;
   if (block.onto_weights) {
-    me.pass.bias_gradient(l, block.rows, panel, step.state.w + at, true);
+    me.pass.bias_gradient(l, block.rows, panel, step.update->add_to(at), true);
     return;
   }
-  const bool fused = step.optimizer && block.first && block.last;
+  const bool fused = step.update && block.first && block.last;
   T* gradient = fused ? me.piece : this->gradients_ + at;
   me.pass.bias_gradient(l, block.rows, panel, gradient, !block.first);
-  if (step.optimizer && block.last) this->update(net, step, at, gradient, panel.width, 0);
+  if (step.update && block.last) step.update->from_gradient(at, gradient, panel.width, 0);
 }
 
 template class WidePlan<float>;

@@ -28,14 +28,14 @@ class WidePlan final : public StepPlan<T> {
   };
   static Tile tile(ptrdiff_t rows, ptrdiff_t panels, const Team& team);
 
-  // A block of the batch's rows, and what becomes of its weight gradient.
+  // A block of the batch's rows, and what is done with its weight gradient.
   struct Block {
     ptrdiff_t rows;
     bool first, last;   // of the batch
     bool onto_weights;  // the deltas hold the learning rate: the product adds to the weights
   };
 
-  // What a thread has for itself.
+  // Private buffers of a thread.
   struct Member {
     RowMajorPass<T> pass;  // all its buffers but, perhaps, the inputs are shared
     T* transposed;         // a strip of weights

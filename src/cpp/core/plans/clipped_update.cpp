@@ -1,31 +1,13 @@
 // The norm of a gradient from spans of a fixed size, added up in their order; then the update.
 #include "clipped_update.hpp"
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 
 namespace mlpfast {
-namespace {
-
-// Stays in the first-level cache from the clipping to the update.
-constexpr ptrdiff_t kSpan = 2048;
-
-}  // namespace
-
 template <class T>
-ClippedUpdate<T>::ClippedUpdate(const Network<T>& net) : net_(net) {
-  const auto cut = [this](ptrdiff_t begin, ptrdiff_t end, size_t layer, bool is_weight) {
-    for (ptrdiff_t at = begin; at < end; at += kSpan)
-      spans_.push_back({at, std::min(kSpan, end - at), layer, is_weight});
-  };
-  for (size_t l = 0; l < net.depth(); ++l) {
-    const Layer& layer = net.layout.layers[l];
-    cut(layer.packed_w, layer.packed_b, l, true);
-    if (net.spec.bias) cut(layer.packed_b, layer.packed_b + layer.out_padded, l, false);
-  }
-  squares_.resize(spans_.size());
-}
+ClippedUpdate<T>::ClippedUpdate(const Network<T>& net)
+    : net_(net), spans_(spans_of(net)), squares_(spans_.size()) {}
 
 template <class T>
 double ClippedUpdate<T>::norm() const {
@@ -35,10 +17,11 @@ double ClippedUpdate<T>::norm() const {
 }
 
 template <class T>
-void ClippedUpdate<T>::run(const Team& team, const Step<T>& step, const Optimizer<T>& optimizer,
+void ClippedUpdate<T>::run(const Team& team, const Step<T>& step, const WeightUpdate<T>& update,
                            T* gradient) {
   const Kernels<T>& kernels = net_.kernels;
-  const State<T>& s = step.state;
+  const Optimizer<T>& optimizer = update.optimizer;
+  const T* w = step.state.w;
   const Range mine = share(ptrdiff_t(spans_.size()), team.index, team.count);
   T factor = T(1), limit = std::numeric_limits<T>::infinity();
   bool decays = step.l2 != nullptr;
@@ -47,7 +30,7 @@ void ClippedUpdate<T>::run(const Team& team, const Step<T>& step, const Optimize
     for (ptrdiff_t i = mine.begin; i < mine.end; ++i) {
       const Span& span = spans_[size_t(i)];
       squares_[size_t(i)] =
-          kernels.square_sum(gradient + span.at, s.w + span.at, T(l2_of(span)), span.n);
+          kernels.square_sum(gradient + span.at, w + span.at, T(l2_of(span)), span.n);
     }
     team.sync();
     decays = false;  // that is done
@@ -60,9 +43,8 @@ void ClippedUpdate<T>::run(const Team& team, const Step<T>& step, const Optimize
     const Span& span = spans_[size_t(i)];
     const ptrdiff_t at = span.at;
     if (clips)
-      kernels.clip(gradient + at, s.w + at, T(decays ? l2_of(span) : 0.0), factor, limit, span.n);
-    optimizer.update(kernels, s.w + at, s.m ? s.m + at : nullptr, s.v ? s.v + at : nullptr,
-                     gradient + at, span.n, 0.0);
+      kernels.clip(gradient + at, w + at, T(decays ? l2_of(span) : 0.0), factor, limit, span.n);
+    update.from_gradient(at, gradient + at, span.n, 0.0);
   }
 }
 

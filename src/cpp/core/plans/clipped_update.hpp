@@ -4,7 +4,9 @@
 
 #include <vector>
 
-#include "plans/step.hpp"
+#include "../spans.hpp"
+#include "../thread_pool.hpp"
+#include "step.hpp"
 
 namespace mlpfast {
 
@@ -15,19 +17,13 @@ class ClippedUpdate {
 
   // Updates the state with the packed gradient, which is changed. Called by every member of a team
   // once the gradient is complete, with begin_step done.
-  void run(const Team& team, const Step<T>& step, const Optimizer<T>& optimizer, T* gradient);
+  void run(const Team& team, const Step<T>& step, const WeightUpdate<T>& update, T* gradient);
 
  private:
-  // Some neighbouring parameters. The cut does not depend on the threads.
-  struct Span {
-    ptrdiff_t at, n;
-    size_t layer;
-    bool is_weight;
-  };
   double norm() const;
 
   const Network<T>& net_;
-  std::vector<Span> spans_;
+  const std::vector<Span> spans_;
   std::vector<double> squares_;  // of the gradient in each span
 };
 

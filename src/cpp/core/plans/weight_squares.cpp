@@ -4,19 +4,11 @@
 #include <algorithm>
 
 namespace mlpfast {
-namespace {
-
-constexpr ptrdiff_t kSpan = 2048;
-
-}  // namespace
 
 template <class T>
-WeightSquares<T>::WeightSquares(const Network<T>& net) : net_(net) {
-  for (size_t l = 0; l < net.depth(); ++l) {
-    const Layer& layer = net.layout.layers[l];
-    for (ptrdiff_t at = layer.packed_w; at < layer.packed_b; at += kSpan)
-      spans_.push_back({at, std::min(kSpan, layer.packed_b - at), l});
-  }
+WeightSquares<T>::WeightSquares(const Network<T>& net) : net_(net), spans_(spans_of(net)) {
+  const auto is_bias = [](const Span& span) { return !span.is_weight; };
+  spans_.erase(std::remove_if(spans_.begin(), spans_.end(), is_bias), spans_.end());
   squares_.resize(spans_.size());
 }
 

@@ -3,8 +3,8 @@
 
 #include <vector>
 
-#include "network.hpp"
-#include "thread_pool.hpp"
+#include "../spans.hpp"
+#include "../thread_pool.hpp"
 
 namespace mlpfast {
 
@@ -15,15 +15,10 @@ class WeightSquares {
 
   // Adds up this member's share of the packed parameters, which are only read.
   void add_up(const Team& team, T* packed);
-  // For all once every member has done so and they have met.
+  // Valid for all members after a sync that follows `add_up`.
   double sum(size_t layer) const;
 
  private:
-  // Some neighbouring weights. The cut does not depend on the threads.
-  struct Span {
-    ptrdiff_t at, n;
-    size_t layer;
-  };
   const Network<T>& net_;
   std::vector<Span> spans_;
   std::vector<double> squares_;  // of the weights in each span
