@@ -73,14 +73,14 @@ SlicedPlan<T>::SlicedPlan(const Network<T>& net, const PlanChoice& choice)
     const ptrdiff_t a = array(units.size() * ld_), d = array(units.size() * ld_);
     of_slices.push_back({h.keeps_z ? array(units.size() * ld_) : a, a, d, array(o.n_out * ld_)});
   }
-  std::vector<std::array<ptrdiff_t, 8>> of_members;
+  std::vector<std::array<ptrdiff_t, 7>> of_members;
   for (int i = 0; i < choice.team; ++i) {
     if (choice.team > 1) arena.reserve(kGap);
     const ptrdiff_t a = array(o.n_out * ld_);
     of_members.push_back({array(UnitMajorRows<T>::size(net.spec, ld_)),
                           arena.template reserve_array<const T*>(most * 2),
                           array(most * net.layout.ld_input), o.keeps_z ? array(o.n_out * ld_) : a,
-                          a, array(o.out_padded * ld_), array(o.out_padded),
+                          a, array(o.out_padded * ld_),
                           array(most * std::max(h.out_padded, o.out_padded))});
   }
   arena.commit();
@@ -99,8 +99,7 @@ SlicedPlan<T>::SlicedPlan(const Network<T>& net, const PlanChoice& choice)
                         at(p[3]),
                         at(p[4]),
                         at(p[5]),
-                        at(p[6]),
-                        at(p[7])});
+                        at(p[6])});
 }
 
 template <class T>
