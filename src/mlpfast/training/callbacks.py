@@ -146,11 +146,13 @@ class CallbackList:
 
     def epoch_end(self, epoch: int, logs: dict[str, float]) -> bool:
         """Pass the figures of an epoch on; return whether a callback ends the fit."""
-        answers = [callback.on_epoch_end(self._net, epoch, logs) for callback in self._callbacks]
-        if any(map(asks_to_stop, answers)):
+        ends = False
+        for callback in self._callbacks:
+            if asks_to_stop(callback.on_epoch_end(self._net, epoch, logs)):
+                ends = True
+        if ends:
             self._history.stop_reason = "callback"
-            return True
-        return False
+        return ends
 
     def end(self) -> None:
         """Say that training has ended, to those that were told that it began."""

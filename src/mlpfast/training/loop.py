@@ -64,17 +64,18 @@ def fit(
     given = [*callbacks, *progress_of(verbose, epochs)]
     watchers = CallbackList(net, given, history) if given else None
     rate: Any = optimizer.learning_rate
-    if callable(rate) or watchers:
+    if callable(rate) or watchers is not None:
         check = partial(check_monitor, metrics=metrics, validation=validation is not None)
         check(getattr(rate, "monitor", None))
-        if watchers:
+        if watchers is not None:
             watchers.check_monitors(check)
         if hasattr(rate, "reset"):
             rate.reset()
 
     n = len(data)
     shuffled = shuffle and batch_size < n  # the order within one batch only changes the rounding
-    one_by_one = bool(watchers or validation is not None or getattr(rate, "observe", None))
+    observe = getattr(rate, "observe", None)
+    one_by_one = watchers is not None or validation is not None or observe is not None
     block = 1
     if not one_by_one and net.spec.n_params <= _SMALL_NET:
         block = max(1, _ORDER_ENTRIES // n) if shuffled else _EPOCHS_A_CALL
@@ -94,15 +95,15 @@ def fit(
         if one_by_one:
             fitting.one_by_one = True
             fitting.validation, fitting.callbacks = validation, watchers
-            fitting.observe = getattr(rate, "observe", None)
+            fitting.observe = observe
         try:
-            if watchers:
+            if watchers is not None:
                 watchers.begin()
             fitting.run(epochs, block)
             if stop[0]:
                 _interrupted(history)
         finally:
-            if watchers:
+            if watchers is not None:
                 watchers.end()
     return history
 
