@@ -50,12 +50,20 @@ def shown(**switches):
     return done.stdout.strip().split("|")
 
 
-@pytest.mark.parametrize("name", [name for name in HAVE if ":" not in name])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name == "numba" else name
+        for name in HAVE
+        if ":" not in name
+    ],
+)
 def test_forced_backend_is_the_one_that_runs(name):
     got = shown(MLPFAST_BACKEND=name)
     assert got[:2] == [name, f"{name} (MLPFAST_BACKEND={name})"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("isa", ISAS)
 def test_forced_instruction_set_is_the_one_that_runs(isa):
     assert shown(MLPFAST_BACKEND=f"cpp:{isa}")[2:] == [isa, isa]
@@ -136,6 +144,7 @@ def test_without_extension_and_numba_numpy_runs_and_one_warning_says_how_to_mend
     assert "install a C++17 compiler and reinstall mlpfast" in message
 
 
+@pytest.mark.slow
 @needs_numba
 def test_without_extension_numba_runs():
     name, count, backend, available, message = fall_back("mlpfast._core")

@@ -92,6 +92,7 @@ def offences(found, isa):
     return weak + [name for name in strong if name not in tables[:1]]
 
 
+@pytest.mark.slow  # compiles, unless the objects of a build are at hand
 @pytest.mark.parametrize("isa", ISAS)
 def test_one_table_is_all_that_is_exported(object_files, isa):
     for path in object_files(isa):

@@ -71,22 +71,24 @@ def test_the_cases_run_the_plans_that_they_name(case, compiled, dtype):
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("case", CASES)
-def test_equals_separate_calls(case, weighted, backend, dtype, restore_threads):
+def test_equals_separate_calls(case, weighted, accelerated, dtype, restore_threads):
     arguments, x, y, weight = problem(case, weighted, dtype)
     for count in (1, 2, 3):
         mlpfast.set_num_threads(count)
-        net = mlpfast.MLP(*arguments, dtype=dtype, random_state=1, backend=backend)
+        net = mlpfast.MLP(*arguments, dtype=dtype, random_state=1, backend=accelerated)
         data = check_data(net.spec, x, y, weight, 1.0)
         want = calls(net, data, None)
         assert not np.array_equal(want[0][1], want[1][1])
         same(calls(net, data, gradient_of(net, data)), want)
 
 
-def test_teams_that_change_from_call_to_call(backend, dtype, restore_threads, assume_near_cores):
+def test_teams_that_change_from_call_to_call(
+    accelerated, dtype, restore_threads, assume_near_cores
+):
     """Who has not been in the team so far has not read the rows."""
     arguments, x, y, _ = problem("sliced", False, dtype)
     mlpfast.set_num_threads(4)
-    net = mlpfast.MLP(*arguments, dtype=dtype, random_state=1, backend=backend)
+    net = mlpfast.MLP(*arguments, dtype=dtype, random_state=1, backend=accelerated)
     data = check_data(net.spec, x, y, None, 1.0)
     want = calls(net, data, None, 1)
     prepared = gradient_of(net, data)
@@ -97,10 +99,10 @@ def test_teams_that_change_from_call_to_call(backend, dtype, restore_threads, as
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "mean_over_rows"])
 @pytest.mark.parametrize("case", ["tiny", "narrow", "sliced", "wide"])
-def test_reductions_and_inputs_of_other_types(case, reduction, backend):
+def test_reductions_and_inputs_of_other_types(case, reduction, accelerated):
     arguments, x, y, weight = problem(case, True, "float64")
     net = mlpfast.MLP(
-        *arguments, reduction=reduction, dtype="float32", random_state=1, backend=backend
+        *arguments, reduction=reduction, dtype="float32", random_state=1, backend=accelerated
     )
     pixels = np.abs(100 * x).clip(0, 255).astype(np.uint8)
     for rows in (x[:, ::1], pixels):

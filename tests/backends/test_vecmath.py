@@ -12,6 +12,7 @@ import pytest
 
 from mlpfast import MLP
 from mlpfast.kernels import dense_forward
+from mlpfast.spec import SELU_ALPHA, SELU_SCALE
 
 # Largest error in units in the last place, on every instruction set. For silu and gelu the last
 # product adds to the error of the sigmoid and of the normal distribution; softplus has a log of an
@@ -24,6 +25,8 @@ BOUND = {
     "softplus": 4,
     "silu": 5,
     "gelu": 6,
+    "selu": 4,
+    "mish": 8,
 }
 # Beyond it, on the side named by the sign, the result is what it is at infinity, or z itself.
 END = {"float32": 200.0, "float64": 1500.0}
@@ -46,6 +49,11 @@ def exact(name, z):
         return max(z, 0) + mpmath.log1p(e)
     if name == "silu":
         return z * sigmoid
+    if name == "selu":
+        scale, alpha = mpmath.mpf(SELU_SCALE), mpmath.mpf(SELU_ALPHA)
+        return scale * (z if z > 0 else alpha * mpmath.expm1(z))
+    if name == "mish":
+        return z * mpmath.tanh(max(z, 0) + mpmath.log1p(e))
     assert name == "gelu"
     return z * mpmath.erfc(-z / mpmath.sqrt(2)) / 2
 
@@ -143,6 +151,7 @@ LIMITS = {  # at -infinity, -0, +0 and +infinity
     "softplus": (0, np.log(2), np.log(2), np.inf),
     "silu": (0, 0, 0, np.inf),
     "gelu": (0, 0, 0, np.inf),
+    "mish": (0, 0, 0, np.inf),
 }
 
 

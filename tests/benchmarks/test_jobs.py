@@ -428,6 +428,7 @@ def test_usage_errors_exit_with_2():
         assert "error:" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_quick_run_gives_a_table_and_json(tmp_path):
     file = tmp_path / "figures.json"
     pytest.importorskip("numba")

@@ -171,7 +171,7 @@ def test_the_same_summary(real, monkeypatch):
     ("layer", "match"),
     [
         (("BatchNormalization", {}), r"layer 'batch_normalization.*' \(BatchNormalization\)"),
-        (("Dense", {"units": 3, "activation": "selu"}), "activation 'selu'"),
+        (("Dense", {"units": 3, "activation": "hard_silu"}), "activation 'hard_silu'"),
         (("Dense", {"units": 3, "kernel_regularizer": "l1"}), "kernel_regularizer=.*L1"),
         (("Dense", {"units": 3, "trainable": False}), "trainable=False"),
         (("GaussianNoise", {"stddev": 0.1}), "GaussianNoise"),

@@ -424,7 +424,7 @@ REFUSED = {
     "loss 'hinge'": lambda: small(loss="hinge"),
     "metric AUC": metrics.AUC,
     "metric 'auc'": lambda: small(metrics=["auc"]),
-    "activation 'selu'": lambda: Dense(3, "selu"),
+    "activation 'hard_silu'": lambda: Dense(3, "hard_silu"),
     "regularizer L1": lambda: keras.regularizers.L1(0.1),
     "regularizer 'l1'": lambda: Dense(3, kernel_regularizer="l1"),
     "initializer 'dirac'": lambda: Dense(3, kernel_initializer="dirac"),

@@ -486,7 +486,7 @@ def test_a_batch_without_weight(batch_size):
 
 
 @pytest.mark.parametrize("solver", ["lbfgs", "adam"])
-@pytest.mark.parametrize("backend", ["numpy", "numba", "cpp"])
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("numba", marks=pytest.mark.slow), "cpp"])
 def test_weights_that_add_up_to_less_than_nothing(solver, backend):
     """They make no sense, but scikit-learn divides by their sum whatever its sign."""
     X, y = problem("MLPClassifier")

@@ -15,6 +15,8 @@ import joblib
 
 from mlpfast import backends
 
+pytestmark = pytest.mark.slow
+
 # In a program of its own: workers learn functions of a program, but not those of a test module.
 PROGRAM = """
     import json, os, sys, threading, warnings

@@ -23,6 +23,8 @@ def _normal_cdf(z):
     return 0.5 * math.erfc(-z / math.sqrt(2))
 
 
+_SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+
 _VALUE = {
     "identity": lambda z: z,
     "step": lambda z: 1.0 if z > 0 else 0.0,
@@ -35,6 +37,8 @@ _VALUE = {
     "silu": lambda z: z * _sigmoid(z),
     "gelu": lambda z: z * _normal_cdf(z),
     "exp": _exp,
+    "selu": lambda z: _SELU_SCALE * (z if z > 0 else _SELU_ALPHA * math.expm1(z)),
+    "mish": lambda z: z * math.tanh(_VALUE["softplus"](z)),
 }
 
 _DERIVATIVE = {
@@ -48,6 +52,11 @@ _DERIVATIVE = {
     "silu": lambda z: _sigmoid(z) + z * _sigmoid(z) * _sigmoid(-z),
     "gelu": lambda z: _normal_cdf(z) + z * math.exp(-z * z / 2) / math.sqrt(2 * math.pi),
     "exp": _exp,
+    "selu": lambda z: _SELU_SCALE * (1.0 if z > 0 else _SELU_ALPHA * _exp(z)),
+    "mish": lambda z: (
+        math.tanh(_VALUE["softplus"](z))
+        + z * _sigmoid(z) / math.cosh(min(_VALUE["softplus"](z), 350)) ** 2
+    ),
 }
 
 

@@ -23,7 +23,9 @@
 
 #include "dropout.inl.hpp"
 
-#include "narrow.inl.hpp"
+#include "unit_product.inl.hpp"
+
+#include "unit_major.inl.hpp"
 
 #include "tiny.inl.hpp"
 
@@ -50,8 +52,17 @@ constexpr auto derive_kernel() {
     return nullptr;
 }
 template <class V, class F>
+constexpr auto unit_activate_kernel() {
+  if constexpr (F::whole_rows)
+    return unit_softmax<V>;
+  else
+    return activate<V, F>;
+}
+template <class V, class F>
 constexpr auto unit_derive_kernel() {
-  if constexpr (F::has_gradient && !F::whole_rows)
+  if constexpr (F::whole_rows)
+    return unit_derive_softmax<V>;
+  else if constexpr (F::has_gradient)
     return unit_derive<V, F>;
   else
     return nullptr;
@@ -69,13 +80,12 @@ template <class V, class L, bool logits>
 constexpr auto unit_loss_kernel() {
   if constexpr (!has_form<L>(logits))
     return nullptr;
-  else if constexpr (L::whole_rows)
-    return unit_categorical_crossentropy<V, L>;
   else
     return unit_loss<V, L, logits>;
 }
 #define MLPFAST_ACTIVATE(name, F) activate_kernel<V<T>, F>(),
 #define MLPFAST_DERIVE(name, F) derive_kernel<V<T>, F>(),
+#define MLPFAST_UNIT_ACTIVATE(name, F) unit_activate_kernel<V<T>, F>(),
 #define MLPFAST_UNIT_DERIVE(name, F) unit_derive_kernel<V<T>, F>(),
 #define MLPFAST_LOSS(name, L) {loss_kernel<V<T>, L, false>(), loss_kernel<V<T>, L, true>()},
 #define MLPFAST_UNIT_LOSS(name, L) \
@@ -103,11 +113,10 @@ const Kernels<T> table = {
     combine<V<T>>,
     unit_product<V<T>>,
     unit_gradient<V<T>>,
+    {MLPFAST_ACTIVATIONS(MLPFAST_UNIT_ACTIVATE)},
     {MLPFAST_ACTIVATIONS(MLPFAST_UNIT_DERIVE)},
     {MLPFAST_LOSSES(MLPFAST_UNIT_LOSS)},
     unit_metrics<V<T>>,
-    unit_softmax<V<T>>,
-    unit_softmax_derive<V<T>>,
     drop<V<T>>,
     unit_drop<V<T>>,
     take_rows<V<T>>,
@@ -118,6 +127,7 @@ const Kernels<T> table = {
 
 #undef MLPFAST_ACTIVATE
 #undef MLPFAST_DERIVE
+#undef MLPFAST_UNIT_ACTIVATE
 #undef MLPFAST_UNIT_DERIVE
 #undef MLPFAST_LOSS
 #undef MLPFAST_UNIT_LOSS

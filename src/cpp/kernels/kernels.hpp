@@ -124,7 +124,7 @@ struct UnitGradient {
 template <class T>
 struct UnitLoss {
   const T* z;
-  T* a;  // written by categorical_crossentropy, as its softmax
+  T* a;  // written by a loss of whole rows, as its softmax
   const T* target;
   T* delta;
   const T* weight;  // (rows,), or null for ones
@@ -251,14 +251,16 @@ struct Kernels {
   void (*combine)(T* g, ptrdiff_t n, ptrdiff_t stride, ptrdiff_t count);
   void (*unit_product)(const UnitProduct<T>&);
   void (*unit_gradient)(const UnitGradient<T>&);
-  // d *= f'(z) from what was kept, as in `derive`; and sums[j] = or += the sum of unit j's d.
+  // As `activate`; rows is padded.
+  void (*unit_activate[int(Activation::count)])(const T* z, T* a, ptrdiff_t units, ptrdiff_t rows,
+                                                ptrdiff_t ld);
+  // d *= f'(z) from what was kept, as in `derive`; and sums[j] = or += the sum of unit j's d,
+  // unless sums is null. rows is padded.
   void (*unit_derive[int(Activation::count)])(const T* kept, T* d, ptrdiff_t units, ptrdiff_t rows,
                                               ptrdiff_t ld, T* sums, bool accumulate);
   // The weighted sum of the rows' losses, and the deltas.
   double (*unit_loss[int(Loss::count)][2])(const UnitLoss<T>&);
   void (*unit_metrics)(const UnitLoss<T>&, Metrics&);
-  void (*unit_softmax)(const T* z, T* a, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t ld);
-  void (*unit_softmax_derive)(const T* a, T* grad, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t ld);
   void (*drop)(const Dropout<T>&);
   void (*unit_drop)(const Dropout<T>&);
   // to[j * ld + i] = rows[i][j] for i < n, which is padded, and j < cols; returns whether all of

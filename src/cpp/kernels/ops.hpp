@@ -150,7 +150,8 @@ struct Gelu : Elementwise {
   }
 };
 // z tanh(softplus(z)). With e = exp(-|z|), the tanh is n / (n + rest) without cancellation, where n
-// is 1 + 2 e and rest is 2 e^2 for z >= 0, and n is e^2 + 2 e and rest is 2 below.
+// is 1 + 2 e and rest is 2 e^2 for z >= 0, and n is e^2 + 2 e and rest is 2 below. The value comes
+// from z times the logistic function, which has the right limits and tails.
 struct Mish : Elementwise {
   static constexpr bool keeps_z = true;
   template <class V>
@@ -164,7 +165,8 @@ struct Mish : Elementwise {
   static V value(V z) {
     V e, n, rest;
     parts(z, e, n, rest);
-    return z * (n / (n + rest));
+    const V one = V::set(1), factor = V::select(less(z, V::set(0)), e + V::set(2), n);
+    return times_logistic(z) * ((one + e) * factor / (n + rest));
   }
   template <class V>
   static V derivative(V z) {
@@ -189,21 +191,22 @@ struct Softmax : WholeRows {};
 
 }  // namespace ops
 
-#define MLPFAST_ACTIVATIONS(X)  \
-  X(identity, ops::Identity)    \
-  X(step, ops::Step)            \
-  X(sigmoid, ops::Sigmoid)      \
-  X(tanh, ops::Tanh)            \
-  X(relu, ops::Relu)            \
-  X(leaky_relu, ops::LeakyRelu) \
-  X(elu, ops::Elu)              \
-  X(selu, ops::Selu)            \
-  X(softplus, ops::Softplus)    \
-  X(silu, ops::Silu)            \
-  X(gelu, ops::Gelu)            \
-  X(mish, ops::Mish)            \
-  X(exp, ops::Exp)              \
-  X(softmax, ops::Softmax)
+#define MLPFAST_ACTIVATIONS(X) /* its name, and the struct with formula and facts */ \
+  X(identity, ops::Identity)                                                         \
+  X(step, ops::Step)                                                                 \
+  X(sigmoid, ops::Sigmoid)                                                           \
+  X(tanh, ops::Tanh)                                                                 \
+  X(relu, ops::Relu)                                                                 \
+  X(leaky_relu, ops::LeakyRelu)                                                      \
+  X(elu, ops::Elu)                                                                   \
+  X(selu, ops::Selu)                                                                 \
+  X(softplus, ops::Softplus)                                                         \
+  X(silu, ops::Silu)                                                                 \
+  X(gelu, ops::Gelu)                                                                 \
+  X(mish, ops::Mish)                                                                 \
+  X(exp, ops::Exp)                                                                   \
+  X(softmax, ops::Softmax)                                                           \
+  /* The end, so that a new line changes no other. */
 
 #define MLPFAST_ENUMERATOR(name, Op) name,
 enum class Activation : int { MLPFAST_ACTIVATIONS(MLPFAST_ENUMERATOR) count };
@@ -368,19 +371,20 @@ struct PoissonDeviance : SummedLoss {
 
 }  // namespace ops
 
-#define MLPFAST_LOSSES(X)                                   \
-  X(mse, ops::Mse)                                          \
-  X(squared_error, ops::SquaredError)                       \
-  X(mae, ops::Mae)                                          \
-  X(huber, ops::Huber)                                      \
-  X(log_cosh, ops::LogCosh)                                 \
-  X(quantile, ops::Quantile)                                \
-  X(binary_crossentropy, ops::BinaryCrossentropy)           \
-  X(categorical_crossentropy, ops::CategoricalCrossentropy) \
-  X(poisson, ops::Poisson)                                  \
-  X(binary_log_loss, ops::BinaryLogLoss)                    \
-  X(log_loss, ops::LogLoss)                                 \
-  X(poisson_deviance, ops::PoissonDeviance)
+#define MLPFAST_LOSSES(X) /* its name, and the struct with formula and facts */ \
+  X(mse, ops::Mse)                                                              \
+  X(squared_error, ops::SquaredError)                                           \
+  X(mae, ops::Mae)                                                              \
+  X(huber, ops::Huber)                                                          \
+  X(log_cosh, ops::LogCosh)                                                     \
+  X(quantile, ops::Quantile)                                                    \
+  X(binary_crossentropy, ops::BinaryCrossentropy)                               \
+  X(categorical_crossentropy, ops::CategoricalCrossentropy)                     \
+  X(poisson, ops::Poisson)                                                      \
+  X(binary_log_loss, ops::BinaryLogLoss)                                        \
+  X(log_loss, ops::LogLoss)                                                     \
+  X(poisson_deviance, ops::PoissonDeviance)                                     \
+  /* The end, so that a new line changes no other. */
 
 enum class Loss : int { MLPFAST_LOSSES(MLPFAST_ENUMERATOR) count };
 
@@ -441,11 +445,12 @@ struct Rmsprop : UpdateRule {
 
 }  // namespace ops
 
-#define MLPFAST_UPDATES(X)      \
-  X(scaled_sum, ops::ScaledSum) \
-  X(momentum, ops::Momentum)    \
-  X(adam, ops::Adam)            \
-  X(rmsprop, ops::Rmsprop)
+#define MLPFAST_UPDATES(X) /* its name, and the struct with formula and facts */ \
+  X(scaled_sum, ops::ScaledSum)                                                  \
+  X(momentum, ops::Momentum)                                                     \
+  X(adam, ops::Adam)                                                             \
+  X(rmsprop, ops::Rmsprop)                                                       \
+  /* The end, so that a new line changes no other. */
 
 enum class Update : int { MLPFAST_UPDATES(MLPFAST_ENUMERATOR) count };
 #undef MLPFAST_ENUMERATOR

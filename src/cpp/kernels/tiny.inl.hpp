@@ -80,77 +80,21 @@ inline void tiny_backward(const TinyLayer<typename V::T>& layer, typename V::T* 
   if (layer.n_in & 1) tiny_backward_units<V, RV, 1>(layer, below, layer.n_in - 1);
 }
 
-// The largest logit of each row, and the sum of exp(z - largest): n elements, the next unit of the
-// same rows `stride` further on.
-template <class V>
-inline void tiny_softmax_parts(const typename V::T* z, ptrdiff_t n, ptrdiff_t stride, V& most,
-                               V& total) {
-  most = V::load(z);
-  for (ptrdiff_t i = stride; i < n; i += stride) most = max(most, V::load(z + i));
-  total = V::set(0);
-  for (ptrdiff_t i = 0; i < n; i += stride) total = total + exp(V::load(z + i) - most);
-}
-
-template <class V>
-void tiny_softmax(const typename V::T* z, typename V::T* a, ptrdiff_t n, ptrdiff_t stride) {
-  for (ptrdiff_t r = 0; r < stride; r += V::lanes) {
-    V most, total;
-    tiny_softmax_parts(z + r, n - r, stride, most, total);
-    for (ptrdiff_t i = r; i < n; i += stride) (exp(V::load(z + i) - most) / total).store(a + i);
-  }
-}
-
-template <class V>
-void tiny_softmax_derive(const typename V::T* a, typename V::T* d, ptrdiff_t n, ptrdiff_t stride) {
-  for (ptrdiff_t r = 0; r < stride; r += V::lanes) {
-    V dot = V::set(0);
-    for (ptrdiff_t i = r; i < n; i += stride) dot = fma(V::load(a + i), V::load(d + i), dot);
-    for (ptrdiff_t i = r; i < n; i += stride)
-      (V::load(a + i) * (V::load(d + i) - dot)).store(d + i);
-  }
-}
-
-// n elements of all units and rows; the rows of a unit are `stride` elements.
 template <class V, class F>
-inline void tiny_activate_with(const typename V::T* z, typename V::T* a, ptrdiff_t n,
-                               ptrdiff_t stride) {
+inline void tiny_activate_with(const TinyLayer<typename V::T>& layer, ptrdiff_t stride) {
   if constexpr (F::whole_rows)
-    tiny_softmax<V>(z, a, n, stride);
+    unit_softmax<V, true>(layer.z, layer.a, layer.n_out, stride, stride);
   else if constexpr (!std::is_same<F, ops::Identity>::value)
-    for (ptrdiff_t i = 0; i < n; i += V::lanes) F::template value<V>(V::load(z + i)).store(a + i);
+    for (ptrdiff_t i = 0; i < layer.n_out * stride; i += V::lanes)
+      F::template value<V>(V::load(layer.z + i)).store(layer.a + i);
 }
 
+// a = f(z) for all units and rows of a layer; the rows of a unit are `stride` elements.
 template <class V>
-void tiny_activate(Activation activation, const typename V::T* z, typename V::T* a, ptrdiff_t n,
-                   ptrdiff_t stride) {
+void tiny_activate(const TinyLayer<typename V::T>& layer, ptrdiff_t stride) {
 #define MLPFAST_CASE(name, F) \
   case Activation::name:      \
-    return tiny_activate_with<V, F>(z, a, n, stride);
-  switch (activation) {
-    MLPFAST_ACTIVATIONS(MLPFAST_CASE)
-    case Activation::count:
-      break;
-  }
-#undef MLPFAST_CASE
-}
-
-template <class V, class F>
-inline void tiny_derive_with(const typename V::T* kept, typename V::T* d, ptrdiff_t n,
-                             ptrdiff_t stride) {
-  if constexpr (F::whole_rows)
-    tiny_softmax_derive<V>(kept, d, n, stride);
-  else if constexpr (F::has_gradient && !std::is_same<F, ops::Identity>::value)
-    for (ptrdiff_t i = 0; i < n; i += V::lanes)
-      (V::load(d + i) * F::template derivative<V>(V::load(kept + i))).store(d + i);
-}
-
-// d *= f', from the layer's kept values.
-template <class V>
-void tiny_derive(const TinyLayer<typename V::T>& layer, ptrdiff_t stride) {
-  const ptrdiff_t n = layer.n_out * stride;
-#define MLPFAST_CASE(name, F) \
-  case Activation::name:      \
-    return tiny_derive_with<V, F>(F::keeps_z ? layer.z : layer.a, layer.d, n, stride);
+    return tiny_activate_with<V, F>(layer, stride);
   switch (layer.activation) {
     MLPFAST_ACTIVATIONS(MLPFAST_CASE)
     case Activation::count:
@@ -159,27 +103,56 @@ void tiny_derive(const TinyLayer<typename V::T>& layer, ptrdiff_t stride) {
 #undef MLPFAST_CASE
 }
 
-// The deltas of `rows` of the output layer, and the loss of the batch, weighted.
-template <class V, class L, bool logits>
-inline double tiny_loss_each(const TinySteps<typename V::T>& s, ptrdiff_t stride) {
-  using T = typename V::T;
-  const TinyLayer<T>& layer = s.layers[s.depth - 1];
+template <class V, class F>
+inline void tiny_derive_with(const TinyLayer<typename V::T>& layer, ptrdiff_t stride) {
+  const auto* kept = F::keeps_z ? layer.z : layer.a;
   const ptrdiff_t n = layer.n_out * stride;
-  const V share = V::set(L::mean ? T(1) / T(layer.n_out) : T(1));
-  const Slopes<V> slopes = vectors_of<V>(s.slopes);
+  if constexpr (F::whole_rows)
+    unit_softmax_derive<V>(kept, layer.d, layer.n_out, stride, stride);
+  else if constexpr (F::has_gradient && !std::is_same<F, ops::Identity>::value)
+    derive<V, F>(kept, layer.d, 1, n, n);
+}
+
+// d *= f', from the layer's kept values.
+template <class V>
+void tiny_derive(const TinyLayer<typename V::T>& layer, ptrdiff_t stride) {
+#define MLPFAST_CASE(name, F) \
+  case Activation::name:      \
+    return tiny_derive_with<V, F>(layer, stride);
+  switch (layer.activation) {
+    MLPFAST_ACTIVATIONS(MLPFAST_CASE)
+    case Activation::count:
+      break;
+  }
+#undef MLPFAST_CASE
+}
+
+// The output layer as unit_major.inl.hpp takes it; weights and scale stay with the steps.
+template <class T>
+inline UnitLoss<T> tiny_outputs(const TinySteps<T>& s, ptrdiff_t stride) {
+  const TinyLayer<T>& layer = s.layers[s.depth - 1];
+  return {layer.z, layer.a, s.target,    layer.d, nullptr,
+          T(1),    stride,  layer.n_out, stride,  s.slopes};
+}
+
+// The deltas of the output layer, and the weighted loss of the batch.
+template <class V, class L, bool logits>
+inline double tiny_loss_with(const TinySteps<typename V::T>& s, ptrdiff_t stride) {
+  using T = typename V::T;
+  const UnitLoss<T> r = tiny_outputs(s, stride);
+  const V share = V::set(L::mean ? T(1) / T(r.cols) : T(1));
+  const Slopes<V> slopes = vectors_of<V>(r.slopes);
+  const auto keep = [](V x) { return x; };
   V weighted = V::set(0);
-  for (ptrdiff_t r = 0; r < stride; r += V::lanes) {
-    const V factor = V::load(s.scale + r) * share;
-    V total = V::set(0);
-    for (ptrdiff_t i = r; i < n; i += stride) {
-      V loss, grad;
-      loss_of<L, logits>(V::load(layer.z + i), V::load(layer.a + i), V::load(s.target + i), slopes,
-                         loss, grad);
-      (grad * factor).store(layer.d + i);
-      total = total + loss;
-    }
+  for (ptrdiff_t i = 0; i < stride; i += V::lanes) {
+    const V factor = V::load(s.scale + i) * share;
+    V total;
+    if constexpr (L::whole_rows)
+      total = unit_crossentropy<V, L, true>(r, i, factor, keep);
+    else
+      total = unit_elementwise_loss<V, L, logits>(r, i, slopes, factor, keep);
     // Past the rows of the batch stand copies of its first, and infinity times 0 is NaN.
-    const V weight = V::load(s.weight + r);
+    const V weight = V::load(s.weight + i);
     const V counted = V::select(less(V::set(0), abs(weight)), total * share, V::set(0));
     weighted = fma(counted, weight, weighted);
   }
@@ -187,47 +160,18 @@ inline double tiny_loss_each(const TinySteps<typename V::T>& s, ptrdiff_t stride
 }
 
 template <class V, class L>
-double tiny_categorical(const TinySteps<typename V::T>& s, ptrdiff_t stride) {
-  const auto& layer = s.layers[s.depth - 1];
-  const ptrdiff_t n = layer.n_out * stride;
-  V weighted = V::set(0);
-  for (ptrdiff_t r = 0; r < stride; r += V::lanes) {
-    V most, total;
-    tiny_softmax_parts(layer.z + r, n - r, stride, most, total);
-    const V log_total = log(total), factor = V::load(s.scale + r);
-    V loss = V::set(0), targets = V::set(0);
-    for (ptrdiff_t i = r; i < n; i += stride) {
-      const V t = V::load(s.target + i);
-      const V miss = log_total - (V::load(layer.z + i) - most);
-      loss = loss + t * (L::clipped ? clipped_log(miss) : miss);
-      targets = targets + t;
-    }
-    for (ptrdiff_t i = r; i < n; i += stride) {
-      const V grad = V::load(layer.a + i) * targets - V::load(s.target + i);
-      (grad * factor).store(layer.d + i);
-    }
-    weighted = fma(loss, V::load(s.weight + r), weighted);
-  }
-  return double(sum(weighted));
-}
-
-template <class V, class L>
-inline double tiny_loss_with(const TinySteps<typename V::T>& s, ptrdiff_t stride) {
-  if constexpr (L::whole_rows) {
-    return tiny_categorical<V, L>(s, stride);
-  } else {
-    if constexpr (has_form<L>(true))
-      if (s.loss_from_logits) return tiny_loss_each<V, L, true>(s, stride);
-    if constexpr (has_form<L>(false)) return tiny_loss_each<V, L, false>(s, stride);
-    return 0;
-  }
+inline double tiny_loss_in_form(const TinySteps<typename V::T>& s, ptrdiff_t stride) {
+  if constexpr (has_form<L>(true))
+    if (s.loss_from_logits) return tiny_loss_with<V, L, true>(s, stride);
+  if constexpr (has_form<L>(false)) return tiny_loss_with<V, L, false>(s, stride);
+  return 0;
 }
 
 template <class V>
 double tiny_loss(const TinySteps<typename V::T>& s, ptrdiff_t stride) {
 #define MLPFAST_CASE(name, L) \
   case Loss::name:            \
-    return tiny_loss_with<V, L>(s, stride);
+    return tiny_loss_in_form<V, L>(s, stride);
   switch (s.loss) {
     MLPFAST_LOSSES(MLPFAST_CASE)
     case Loss::count:
@@ -240,39 +184,20 @@ double tiny_loss(const TinySteps<typename V::T>& s, ptrdiff_t stride) {
 // Right answers and errors, weighted sums over the rows.
 template <class V>
 void tiny_metrics(const TinySteps<typename V::T>& s, ptrdiff_t stride, double* totals) {
-  using T = typename V::T;
-  const TinyLayer<T>& layer = s.layers[s.depth - 1];
-  const ptrdiff_t n = layer.n_out * stride;
-  const V zero = V::set(0), one = V::set(1), half = V::set(T(0.5));
+  const auto r = tiny_outputs(s, stride);
+  const V zero = V::set(0);
   V correct = zero, squares = zero, absolutes = zero;
-  for (ptrdiff_t r = 0; r < stride; r += V::lanes) {
-    V best_a = V::load(layer.a + r), best_t = V::load(s.target + r), at_a = zero, at_t = zero;
-    V square = zero, absolute = zero, j = zero;
-    if (layer.n_out == 1) {
-      at_a = V::select(less(half, best_a), one, zero);
-      at_t = V::select(less(half, best_t), one, zero);
-    }
-    for (ptrdiff_t i = r; i < n; i += stride) {
-      const V a = V::load(layer.a + i), t = V::load(s.target + i), e = a - t;
-      square = fma(e, e, square);
-      absolute = absolute + abs(e);
-      if (layer.n_out == 1) continue;
-      const auto more_a = less(best_a, a), more_t = less(best_t, t);
-      at_a = V::select(more_a, j, at_a);
-      at_t = V::select(more_t, j, at_t);
-      best_a = V::select(more_a, a, best_a);
-      best_t = V::select(more_t, t, best_t);
-      j = j + one;
-    }
-    const V weight = V::load(s.counted + r);
-    const V wrong = abs(at_a - at_t);
+  for (ptrdiff_t i = 0; i < stride; i += V::lanes) {
+    V wrong, squared, absolute;
+    unit_errors(r, i, wrong, squared, absolute);
+    const V weight = V::load(s.counted + i);
     correct = correct + V::select(less(zero, wrong), zero, weight);
-    squares = fma(weight, square, squares);
+    squares = fma(weight, squared, squares);
     absolutes = fma(weight, absolute, absolutes);
   }
   totals[1] = double(sum(correct));
-  totals[2] = double(sum(squares)) / double(layer.n_out);
-  totals[3] = double(sum(absolutes)) / double(layer.n_out);
+  totals[2] = double(sum(squares)) / double(r.cols);
+  totals[3] = double(sum(absolutes)) / double(r.cols);
 }
 
 // The gradient of `lanes` neighbouring parameters.
@@ -312,6 +237,8 @@ template <class V, int RV>
 ptrdiff_t tiny_steps(const TinySteps<typename V::T>& s) {
   using T = typename V::T;
   constexpr ptrdiff_t stride = RV * V::lanes;
+  const bool loss_has_softmax =
+      s.loss_from_logits && s.layers[s.depth - 1].activation == Activation::softmax;
   for (ptrdiff_t k = 0; k < s.steps; ++k) {
     if (s.batches) {
       const T* batch = s.batches + k * s.batch_size;
@@ -320,7 +247,8 @@ ptrdiff_t tiny_steps(const TinySteps<typename V::T>& s) {
     for (ptrdiff_t l = 0; l < s.depth; ++l) {
       const TinyLayer<T>& layer = s.layers[l];
       tiny_forward<V, RV>(layer);
-      tiny_activate<V>(layer.activation, layer.z, layer.a, layer.n_out * stride, stride);
+      // A softmax whose loss is computed from the logits is left to it.
+      if (l + 1 < s.depth || !loss_has_softmax) tiny_activate<V>(layer, stride);
     }
     double* totals = s.totals + 4 * k;
     totals[0] = tiny_loss<V>(s, stride);

@@ -81,7 +81,7 @@ case("rmsprop on a schedule", NET, "mse", rule("RMSprop", SCHEDULES["cosine"], m
 
 for _name in (
     *("linear", "sigmoid", "tanh", "relu", "elu", "softplus", "silu", "gelu", "exponential"),
-    "softmax",
+    *("softmax", "selu", "mish"),
 ):
     case(f"hidden {_name}", [dense(6, _name), dense(3)], "mse", rule("SGD", 0.02))
 
@@ -91,6 +91,7 @@ case("mean_squared_error", NET, "mean_squared_error", SGD, metrics=ERRORS)
 case("mean_absolute_error", NET, "mae", SGD, metrics=ERRORS)
 case("huber", NET, "huber", SGD, metrics=ERRORS)
 case("huber with delta", NET, loss("Huber", delta=0.3), SGD, metrics=ERRORS)
+case("log_cosh", NET, "log_cosh", SGD, metrics=ERRORS)
 case("poisson", [dense(7, "tanh"), dense(3, "softplus")], "poisson", SGD, "counts", ERRORS)
 case("poisson of exp", [dense(7, "tanh"), dense(3, "exponential")], "poisson", SGD, "counts")
 case("binary", BINARY, "binary_crossentropy", SGD, "binary", ["accuracy", *ERRORS])

@@ -69,24 +69,17 @@ void UnitMajorLayer<T>::forward(const T* w, const T* x, T* z, ptrdiff_t rows,
 
 template <class T>
 void UnitMajorLayer<T>::activate(const T* z, T* a, ptrdiff_t rows) const {
-  if (traits(layer.activation).whole_rows) {
-    if (!gives_logits()) net.kernels.unit_softmax(z, a, rows, count(), ld);
-  } else if (layer.activation != Activation::identity) {
-    net.kernels.activate[int(layer.activation)](z, a, count(), round_up(rows, net.kernels.lanes),
-                                                ld);
-  }
+  const bool left_to_loss = gives_logits() && traits(layer.activation).whole_rows;
+  if (layer.activation == Activation::identity || left_to_loss) return;
+  net.kernels.unit_activate[int(layer.activation)](z, a, count(), rows, ld);
 }
 
 template <class T>
-void UnitMajorLayer<T>::derive(const T* kept, T* d, ptrdiff_t rows, T* sums, bool wanted,
+void UnitMajorLayer<T>::derive(const T* kept, T* d, ptrdiff_t rows, T* sums,
                                bool accumulate) const {
-  Activation activation = gives_logits() ? Activation::identity : layer.activation;
-  if (traits(activation).whole_rows) {
-    net.kernels.unit_softmax_derive(kept, d, rows, count(), ld);
-    activation = Activation::identity;
-  }
-  if (activation != Activation::identity || wanted)
-    net.kernels.unit_derive[int(activation)](kept, d, count(), rows, ld, sums, accumulate);
+  const Activation activation = gives_logits() ? Activation::identity : layer.activation;
+  if (activation == Activation::identity && !sums) return;
+  net.kernels.unit_derive[int(activation)](kept, d, count(), rows, ld, sums, accumulate);
 }
 
 template <class T>

@@ -253,7 +253,7 @@ void NarrowPlan<T>::forward(const T* w, const Rows& in, ptrdiff_t rows, const Bl
     const auto& buffers = block.layers[l];
     whole(l).forward(w, input, buffers.z, padded(rows), true);
     T* const outputs = layer.keeps_undropped ? buffers.z : buffers.a;
-    whole(l).activate(buffers.z, outputs, rows);
+    whole(l).activate(buffers.z, outputs, padded(rows));
     if (layer.drops) drop(l + 1, outputs, buffers.a, layer.n_out, padded(rows), block);
     input = buffers.a;
   }
@@ -277,7 +277,7 @@ void NarrowPlan<T>::derive(size_t l, BlockRows part, T* gradient, const Block& b
   const auto& buffers = block.layers[l];
   if (layer.drops) drop(l + 1, buffers.d, buffers.d, layer.n_out, part.rows, block);
   whole(l).derive(layer.keeps_z ? buffers.z : buffers.a, buffers.d, part.rows,
-                  gradient + layer.packed_b, this->net_.spec.bias, !part.first);
+                  this->net_.spec.bias ? gradient + layer.packed_b : nullptr, !part.first);
 }
 
 template <class T>

@@ -73,14 +73,14 @@ SlicedPlan<T>::SlicedPlan(const Network<T>& net, const PlanChoice& choice)
     const ptrdiff_t a = array(units.size() * ld_), d = array(units.size() * ld_);
     of_slices.push_back({h.keeps_z ? array(units.size() * ld_) : a, a, d, array(o.n_out * ld_)});
   }
-  std::vector<std::array<ptrdiff_t, 8>> of_members;
+  std::vector<std::array<ptrdiff_t, 7>> of_members;
   for (int i = 0; i < choice.team; ++i) {
     if (choice.team > 1) arena.reserve(kGap);
     const ptrdiff_t a = array(o.n_out * ld_);
     of_members.push_back({array(UnitMajorRows<T>::size(net.spec, ld_)),
                           arena.template reserve_array<const T*>(most * 2),
                           array(most * net.layout.ld_input), o.keeps_z ? array(o.n_out * ld_) : a,
-                          a, array(o.out_padded * ld_), array(o.out_padded),
+                          a, array(o.out_padded * ld_),
                           array(most * std::max(h.out_padded, o.out_padded))});
   }
   arena.commit();
@@ -99,8 +99,7 @@ SlicedPlan<T>::SlicedPlan(const Network<T>& net, const PlanChoice& choice)
                         at(p[3]),
                         at(p[4]),
                         at(p[5]),
-                        at(p[6]),
-                        at(p[7])});
+                        at(p[6])});
 }
 
 template <class T>
@@ -186,14 +185,13 @@ Totals SlicedPlan<T>::loss(const Step<T>& step, ptrdiff_t n, ptrdiff_t rows, boo
   const Network<T>& net = this->net_;
   const Layer& o = output();
   const UnitMajorLayer<T> layer = {net, o, {0, o.n_in}, {0, o.out_padded}, ld_};
-  layer.activate(me.z, me.a, n);
+  layer.activate(me.z, me.a, rows);
   const T scale = T(step.batch.scale(net.spec.reduction));
   const Totals totals =
       unit_loss(net, me.in, static_cast<const T*>(me.z), me.a, me.d,
                 step.batch.data->weight != nullptr, leads && step.want_metrics, n, ld_, scale);
-  // Every member has the sums; the first one's are used.
-  layer.derive(o.keeps_z ? me.z : me.a, me.d, rows, leads ? this->gradients_ + o.packed_b : me.sums,
-               leads && net.spec.bias, false);
+  layer.derive(o.keeps_z ? me.z : me.a, me.d, rows,
+               leads && net.spec.bias ? this->gradients_ + o.packed_b : nullptr);
   return totals;
 }
 
@@ -203,9 +201,9 @@ void SlicedPlan<T>::backward(const T* w, const Slice& slice, ptrdiff_t rows,
                              const Member& me) const {
   const Layer& h = hidden();
   slice.out.backward(w, me.d, slice.d, rows);
-  slice.in.derive(h.keeps_z ? slice.z : slice.a, slice.d, rows,
-                  this->gradients_ + h.packed_b + slice.in.units.begin, this->net_.spec.bias,
-                  false);
+  slice.in.derive(
+      h.keeps_z ? slice.z : slice.a, slice.d, rows,
+      this->net_.spec.bias ? this->gradients_ + h.packed_b + slice.in.units.begin : nullptr);
   if (!hidden_over_rows_) slice.in.transpose(slice.d, me.by_row, rows);
   slice.in.gradient(me.in.x, slice.d, hidden_over_rows_ ? nullptr : me.by_row, this->gradients_,
                     rows);

@@ -39,7 +39,6 @@ class SlicedPlan final : public StepPlan<T> {
     UnitMajorRows<T> in;
     RowReader<T> reader;
     T *z, *a, *d;  // of the output layer, (n_out, ld); z and a may be the same
-    T* sums;       // of its deltas
     T* by_row;     // deltas of a slice or of the output layer (rows, units)
   };
   void prefetch_slice(const State<T>& state, const Slice& slice) const;

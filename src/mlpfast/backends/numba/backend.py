@@ -99,6 +99,11 @@ class NumbaTrainer(plain.NumpyTrainer):
         return Report(history[:done], _STATUS[status])
 
 
+def _compiles(spec: NetSpec, clips: bool) -> bool:
+    """Whether a trainer of the net is compiled, and not the NumPy backend's."""
+    return supports_training(spec) and not clips
+
+
 def _train(memory: Memory, seconds: float, steps: int, *arguments: Array) -> tuple[int, int, int]:
     """Call `passes.train` in as many threads as the memory is for."""
     memory.run["sync"][0], stop = memory.sync.ctypes.data, arguments[3]
@@ -199,16 +204,15 @@ class NumbaBackend(plain.NumpyBackend):
         return z, plain.FORWARD[spec.activations[-1]](z)
 
     def plan_for(self, spec: NetSpec, request: PlanRequest) -> PlanChoice:
-        rows, last = request.rows, request.last_rows
-        if not supports_training(spec) or request.clips:
-            why = "the NumPy code runs what Numba has no kernel for, a whole batch at a time"
-            return PlanChoice("numpy", why, 1, rows, last, rows, 1, self.name)
+        if not _compiles(spec, request.clips):
+            return replace(super().plan_for(spec, request), plan="numpy")
         why = "blocks of rows go through the whole net, in code compiled for it"
+        rows, last = request.rows, request.last_rows
         team = size_team(spec, request.n_rows, rows, 1)[0]
         return PlanChoice(self.name, why, team, rows, last, min(ROWS, rows), 1, self.name)
 
     def trainer(self, spec: NetSpec, params: Array, optimizer: Optimizer) -> plain.NumpyTrainer:
-        compiled = supports_training(spec) and not optimizer.clips
+        compiled = _compiles(spec, optimizer.clips)
         return (NumbaTrainer if compiled else plain.NumpyTrainer)(spec, params, optimizer)
 
 
