@@ -38,8 +38,13 @@ class FastGradient {
       return not_implemented();
     const ptrdiff_t n = x->dimensions[0];
     if (n < 1) return not_implemented();
-    const PlanChoice choice = choose(*net_, n);
-    if (choice.plan != PlanKind::tiny) return not_implemented();
+    if (busy_.test_and_set(std::memory_order_acquire)) return not_implemented();
+    const Release release{busy_};
+    if (!plan_ || plan_->choice().rows != n) {
+      const PlanChoice choice = choose(*net_, n);
+      if (choice.plan != PlanKind::tiny) return not_implemented();
+      plan_ = make_plan(*net_, choice);
+    }
     const T* target = reinterpret_cast<const T*>(y->data);
     for (ptrdiff_t i = 0; i < n * n_out; ++i)
       if (!(target[i] >= least_ && target[i] <= most_)) return not_implemented();
@@ -59,9 +64,6 @@ class FastGradient {
     }
     T* to = reinterpret_cast<T*>(pybind11::detail::array_proxy(result.ptr())->data);
 
-    if (busy_.test_and_set(std::memory_order_acquire)) return not_implemented();
-    const Release release{busy_};
-    if (!plan_ || plan_->choice() != choice) plan_ = make_plan(*net_, choice);
     Data<T> data;
     data.x = x->data;
     data.x_stride = n_in * ptrdiff_t(sizeof(T));

@@ -7,6 +7,7 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <atomic>
 #include <optional>
 #include <string>
 
@@ -19,18 +20,40 @@ using In = pybind11::array_t<T, pybind11::array::c_style>;
 template <class T>
 using MaybeIn = std::optional<In<T>>;
 
+// The name of a field, made into a Python string once: a run of a small net is a few microseconds.
+class FieldName {
+ public:
+  explicit constexpr FieldName(const char* text) : text_(text) {}
+  PyObject* get() const {
+    PyObject* name = interned_.load(std::memory_order_acquire);
+    if (name) return name;
+    name = PyUnicode_InternFromString(text_);
+    if (!name) throw pybind11::error_already_set();
+    interned_.store(name, std::memory_order_release);  // interned: two threads store the same
+    return name;
+  }
+  const char* text() const { return text_; }
+
+ private:
+  const char* text_;
+  mutable std::atomic<PyObject*> interned_{nullptr};
+};
+
 // Reads the fields of a Python object by name.
 class Record {
  public:
   explicit Record(pybind11::handle record) : record_(record) {}
 
   pybind11::object get(const char* name) const { return record_.attr(name); }
+  pybind11::object get(const FieldName& name) const {
+    return pybind11::getattr(record_, pybind11::handle(name.get()));
+  }
   bool is_set(const char* name) const {
     return pybind11::hasattr(record_, name) && !get(name).is_none();
   }
-  template <class V>
-  V as(const char* name) const {
-    return get(name).cast<V>();
+  template <class V, class Name>
+  V as(const Name& name) const {
+    return get(name).template cast<V>();
   }
   // A number; 0 where the record lacks it or has None.
   template <class V>
@@ -38,22 +61,23 @@ class Record {
     return is_set(name) ? as<V>(name) : V(0);
   }
   // An integer, clipped to the range of ptrdiff_t.
-  ptrdiff_t count(const char* name) const {
+  template <class Name>
+  ptrdiff_t count(const Name& name) const {
     const ptrdiff_t n = PyNumber_AsSsize_t(get(name).ptr(), nullptr);
     if (n == -1 && PyErr_Occurred()) throw pybind11::error_already_set();
     return n;
   }
   template <class V>
-  In<V> array(const char* name) const {
+  In<V> array(const FieldName& name) const {
     pybind11::object value = get(name);
     if (!In<V>::check_(value))
       throw pybind11::type_error(
-          std::string(name) + " must be a C-contiguous array of " +
+          std::string(name.text()) + " must be a C-contiguous array of " +
           pybind11::str(pybind11::dtype::of<V>()).template cast<std::string>());
     return pybind11::reinterpret_steal<In<V>>(value.release());
   }
   template <class V>
-  MaybeIn<V> maybe_array(const char* name) const {
+  MaybeIn<V> maybe_array(const FieldName& name) const {
     if (get(name).is_none()) return std::nullopt;
     return array<V>(name);
   }
@@ -81,15 +105,32 @@ Data<T> rows_of(const pybind11::array& x, double scale) {
   return data;
 }
 
+namespace fields {
+inline const FieldName x{"x"};
+inline const FieldName y{"y"};
+inline const FieldName input_scale{"input_scale"};
+inline const FieldName sample_weight{"sample_weight"};
+inline const FieldName learning_rates{"learning_rates"};
+inline const FieldName orders{"orders"};
+inline const FieldName dropout_keys{"dropout_keys"};
+inline const FieldName stop{"stop"};
+inline const FieldName batch_size{"batch_size"};
+inline const FieldName l2{"l2"};
+inline const FieldName l2_per_row{"l2_per_row"};
+inline const FieldName want_penalty{"want_penalty"};
+inline const FieldName want_metrics{"want_metrics"};
+inline const FieldName check_finite{"check_finite"};
+}  // namespace fields
+
 // `Data`, with the arrays that it lies in.
 template <class T>
 class DataRecord {
  public:
-  explicit DataRecord(const Record& record) : x_(record.get("x")), y_(record.get("y")) {
+  explicit DataRecord(const Record& record) : x_(record.get(fields::x)), y_(record.get(fields::y)) {
     if (!pybind11::isinstance<pybind11::array>(x_) || !pybind11::isinstance<pybind11::array>(y_))
       throw pybind11::type_error("x and y must be arrays");
     data = rows_of<T>(pybind11::reinterpret_borrow<pybind11::array>(x_),
-                      record.as<double>("input_scale"));
+                      record.as<double>(fields::input_scale));
     const auto y = pybind11::reinterpret_borrow<pybind11::array>(y_);
     if (In<int64_t>::check_(y_) && y.ndim() == 1)
       data.labels = static_cast<const int64_t*>(y.data());
@@ -97,7 +138,7 @@ class DataRecord {
       data.y = static_cast<const T*>(y.data());
     else
       throw pybind11::type_error("y must be targets of the net's dtype or int64 labels");
-    weight_ = record.maybe_array<T>("sample_weight");
+    weight_ = record.maybe_array<T>(fields::sample_weight);
     data.weight = weight_ ? weight_->data() : nullptr;
   }
 
@@ -114,22 +155,22 @@ class RunRecords {
  public:
   RunRecords(const Record& data, const Record& epochs, const Record& options, int threads)
       : data_(data),
-        learning_rates_(epochs.array<double>("learning_rates")),
-        orders_(epochs.maybe_array<int64_t>("orders")),
-        dropout_keys_(epochs.maybe_array<uint64_t>("dropout_keys")),
-        stop_(options.array<uint8_t>("stop")) {
+        learning_rates_(epochs.array<double>(fields::learning_rates)),
+        orders_(epochs.maybe_array<int64_t>(fields::orders)),
+        dropout_keys_(epochs.maybe_array<uint64_t>(fields::dropout_keys)),
+        stop_(options.array<uint8_t>(fields::stop)) {
     args.data = data_.data;
     args.orders = orders_ ? orders_->data() : nullptr;
     args.learning_rates = learning_rates_.data();
     args.epochs = learning_rates_.shape(0);
     args.rates_an_epoch = learning_rates_.ndim() > 1 ? learning_rates_.shape(1) : 1;
     args.dropout_keys = dropout_keys_ ? dropout_keys_->data() : nullptr;
-    args.batch_size = std::min(options.count("batch_size"), args.data.n);
-    args.l2 = options.as<std::vector<double>>("l2");
-    args.l2_per_row = options.as<bool>("l2_per_row");
-    args.want_penalty = options.as<bool>("want_penalty");
-    args.want_metrics = options.as<bool>("want_metrics");
-    args.check_finite = options.as<bool>("check_finite");
+    args.batch_size = std::min(options.count(fields::batch_size), args.data.n);
+    args.l2 = options.as<std::vector<double>>(fields::l2);
+    args.l2_per_row = options.as<bool>(fields::l2_per_row);
+    args.want_penalty = options.as<bool>(fields::want_penalty);
+    args.want_metrics = options.as<bool>(fields::want_metrics);
+    args.check_finite = options.as<bool>(fields::check_finite);
     args.threads = threads;
     args.poll.stop = stop_.data();
   }

@@ -71,8 +71,7 @@ template <class T>
 void UnitMajorLayer<T>::activate(const T* z, T* a, ptrdiff_t rows) const {
   const bool left_to_loss = gives_logits() && traits(layer.activation).whole_rows;
   if (layer.activation == Activation::identity || left_to_loss) return;
-  net.kernels.unit_activate[int(layer.activation)](z, a, count(), round_up(rows, net.kernels.lanes),
-                                                   ld);
+  net.kernels.unit_activate[int(layer.activation)](z, a, count(), rows, ld);
 }
 
 template <class T>

@@ -70,12 +70,12 @@ struct UnitMajorLayer {
 
   // Computes pre-activations z (units, ld) from the inputs x (inputs, ld).
   void forward(const T* w, const T* x, T* z, ptrdiff_t rows, bool with_bias) const;
-  // The outputs a of the pre-activations z, both (units, ld), for the given rows and what follows
-  // up to whole vectors. A softmax is left to a loss that takes logits.
+  // Outputs a of the pre-activations z, both (units, ld); `rows` is padded. All units are needed
+  // where the activation takes whole rows. A softmax is left to a loss that takes the logits.
   void activate(const T* z, T* a, ptrdiff_t rows) const;
-  // Makes deltas d (units, ld) of the gradient with respect to the outputs, unless the loss has
-  // done so, and sets or adds up their sums over the rows, the gradient with respect to the biases.
-  // `kept` is what the activation's derivative needs; `sums` may be null.
+  // Turns the gradient with respect to the outputs into deltas d (units, ld), which it is already
+  // where the loss takes the logits. Their sums over the rows, the gradient with respect to the
+  // biases, are written or added to `sums` unless that is null. `kept` is z or a, see Layer.
   void derive(const T* kept, T* d, ptrdiff_t rows, T* sums, bool accumulate = false) const;
   // The gradient with respect to the inputs, dx (inputs, ld), from the deltas d (units, ld).
   void backward(const T* w, const T* d, T* dx, ptrdiff_t rows) const;

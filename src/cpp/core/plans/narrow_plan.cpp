@@ -253,7 +253,7 @@ void NarrowPlan<T>::forward(const T* w, const Rows& in, ptrdiff_t rows, const Bl
     const auto& buffers = block.layers[l];
     whole(l).forward(w, input, buffers.z, padded(rows), true);
     T* const outputs = layer.keeps_undropped ? buffers.z : buffers.a;
-    whole(l).activate(buffers.z, outputs, rows);
+    whole(l).activate(buffers.z, outputs, padded(rows));
     if (layer.drops) drop(l + 1, outputs, buffers.a, layer.n_out, padded(rows), block);
     input = buffers.a;
   }

@@ -185,7 +185,7 @@ Totals SlicedPlan<T>::loss(const Step<T>& step, ptrdiff_t n, ptrdiff_t rows, boo
   const Network<T>& net = this->net_;
   const Layer& o = output();
   const UnitMajorLayer<T> layer = {net, o, {0, o.n_in}, {0, o.out_padded}, ld_};
-  layer.activate(me.z, me.a, n);
+  layer.activate(me.z, me.a, rows);
   const T scale = T(step.batch.scale(net.spec.reduction));
   const Totals totals =
       unit_loss(net, me.in, static_cast<const T*>(me.z), me.a, me.d,
@@ -201,9 +201,9 @@ void SlicedPlan<T>::backward(const T* w, const Slice& slice, ptrdiff_t rows,
                              const Member& me) const {
   const Layer& h = hidden();
   slice.out.backward(w, me.d, slice.d, rows);
-  T* const sums = this->gradients_ + h.packed_b + slice.in.units.begin;
-  slice.in.derive(h.keeps_z ? slice.z : slice.a, slice.d, rows,
-                  this->net_.spec.bias ? sums : nullptr);
+  slice.in.derive(
+      h.keeps_z ? slice.z : slice.a, slice.d, rows,
+      this->net_.spec.bias ? this->gradients_ + h.packed_b + slice.in.units.begin : nullptr);
   if (!hidden_over_rows_) slice.in.transpose(slice.d, me.by_row, rows);
   slice.in.gradient(me.in.x, slice.d, hidden_over_rows_ ? nullptr : me.by_row, this->gradients_,
                     rows);
