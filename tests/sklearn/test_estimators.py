@@ -410,6 +410,7 @@ def test_optimizer_state_is_what_it_says():
 # ---------------------------------------------------------------------------- numbers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("shape", [(100,), (150, 90)])
 def test_larger_nets_on_any_number_of_threads(threads, shape):
@@ -498,6 +499,7 @@ def test_weights_that_add_up_to_less_than_nothing(solver, backend):
     assert_same_weights(theirs, mine, 1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_lbfgs_where_the_outputs_saturate(seed):
     """On data that are not scaled: the loss has few digits there, and the search goes by them."""
