@@ -160,7 +160,13 @@ def test_frames(frame):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("kind", ["csr_array", "csc_array", "csr_matrix", "csc_matrix"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("csr_array", "csc_array"),
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("csr_matrix", "csc_matrix")),
+    ],
+)
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_sparse_rows_some_at_a_time(name, kind, solver, monkeypatch):
     """The same fit whether the whole matrix is made dense or a few batches at a time."""

@@ -148,7 +148,7 @@ def apart(one, other):
 
 @pytest.mark.parametrize(
     "group",
-    [g if g < 4 else pytest.param(g, marks=pytest.mark.slow) for g in range(GROUPS)],
+    [g if g < 2 else pytest.param(g, marks=pytest.mark.slow) for g in range(GROUPS)],
 )
 def test_drawn_configurations(group):
     """Weights, losses, scores, decisions, warnings and predictions, for all that can be asked.
