@@ -165,6 +165,7 @@ def test_a_forced_backend_does_not_warn():
     assert (name, count) == ("numpy", "0")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("switches", "words"),
     [

@@ -90,7 +90,10 @@ def test_gradients_within_the_limit_are_left_alone(sizes, n, batch_size, backend
     close(params[2], params[0], dtype, "clip_value")
 
 
-@pytest.mark.parametrize("shape", range(len(SHAPES)))
+@pytest.mark.parametrize(
+    "shape",
+    [i if i < 4 else pytest.param(i, marks=pytest.mark.slow) for i in range(len(SHAPES))],
+)
 def test_training_agrees_with_numpy(shape, accelerated, dtype):
     """Every optimizer on every shape, with either limit in turn, so that all pairs occur."""
     sizes, n, batch_size = SHAPES[shape]

@@ -227,7 +227,10 @@ SHAPES = [
 RATES = [(0.3, 0.0), (0.5, 0.2), (0.0, 0.4)]
 
 
-@pytest.mark.parametrize("shape", range(len(SHAPES)))
+@pytest.mark.parametrize(
+    "shape",
+    [i if i < 3 else pytest.param(i, marks=pytest.mark.slow) for i in range(len(SHAPES))],
+)
 def test_training_agrees_with_numpy(shape, accelerated, dtype):
     """Every activation on every shape, with each of the rates in turn, so that all pairs occur."""
     sizes, n, batch_size = SHAPES[shape]

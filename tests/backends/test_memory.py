@@ -43,7 +43,10 @@ def test_budget_by_hand():
 
 
 @pytest.mark.skipif(REASON is not None, reason=str(REASON))
-@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize(
+    "name",
+    [name if name == "M" else pytest.param(name, marks=pytest.mark.slow) for name in BY_NAME],
+)
 def test_fit_takes_no_more_than_it_may(name):
     cpus = sorted(os.sched_getaffinity(0))[:2]
     use = memory.measure(cpus, BY_NAME[name], rows=4 * BY_NAME[name].batch)
@@ -52,6 +55,7 @@ def test_fit_takes_no_more_than_it_may(name):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(REASON is not None, reason=str(REASON))
 def test_the_measurement_sees_the_state():
     """Adam's moments of 2 times 33 MB cannot hide: a blind measurement would let all pass."""

@@ -45,6 +45,7 @@ def test_an_activation_without_kernel_runs_on_numpy(monkeypatch):
     assert_same(train("numba"), train("numpy"))
 
 
+@pytest.mark.slow
 def test_a_loss_without_kernel_is_trained_by_numpy(monkeypatch):
     monkeypatch.delitem(losses.LOSS_KERNELS, ("mse", False))
     ours, theirs = train("numba"), train("numpy")
@@ -52,6 +53,7 @@ def test_a_loss_without_kernel_is_trained_by_numpy(monkeypatch):
     np.testing.assert_array_equal(ours[3], theirs[3])
 
 
+@pytest.mark.slow
 def test_clipping_is_left_to_numpy():
     options = {"optimizer": mlpfast.SGD(0.1, clip_norm=0.01)}
     np.testing.assert_array_equal(train("numba", **options)[0], train("numpy", **options)[0])

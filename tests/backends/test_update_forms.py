@@ -11,7 +11,7 @@ from mlpfast import SGD, Adam, AdamW, PerStep, RMSprop
 SHAPES = [
     ([2, 3, 1], 7, 3),
     ([5, 17, 3], 150, 64),
-    ([37, 260, 130, 10], 100, 50),
+    pytest.param([37, 260, 130, 10], 100, 50, marks=pytest.mark.slow),
 ]
 
 

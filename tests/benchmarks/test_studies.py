@@ -86,6 +86,7 @@ def test_floors_of_growth_name_the_exceptions():
     assert "width 16: 2 threads take 2.00 x" in slower.measured
 
 
+@pytest.mark.slow
 @NEEDS_CPP
 def test_growth_measures_every_point(this_package):
     facts = growth.run(CPUS, True)
@@ -214,6 +215,7 @@ def test_roofline_points_are_operations_a_byte_and_a_second():
     assert roofline.points(RUN["workloads"], "jax") == []
 
 
+@pytest.mark.slow
 def test_all_plots_are_drawn_from_a_saved_run(tmp_path):
     pytest.importorskip("matplotlib")
     facts = json.loads(json.dumps(RUN))
@@ -236,6 +238,7 @@ def test_studies_have_names_of_their_own():
 # ------------------------------------------------------------------ the jobs and the threads
 
 
+@pytest.mark.slow
 @NEEDS_CPP
 @pytest.mark.parametrize("w", WORKLOADS, ids=lambda w: w.name)
 def test_every_job_is_bitwise_the_same_for_any_number_of_threads(w, restore_threads):

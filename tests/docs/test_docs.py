@@ -30,6 +30,7 @@ TEXTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(re.findall(r"^```python\n", README, re.MULTILINE))))
 def test_readme_code_runs(number, tmp_path):
     code = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)[number]

@@ -48,6 +48,7 @@ def test_e3_a_batch_is_its_rows(backend):
     assert result["classes"].tolist() == result["singly"].argmax(axis=1).tolist()
 
 
+@pytest.mark.slow
 def test_e4_two_layers_with_binary_crossentropy(backend):
     result = run("e4_binary_crossentropy", backend)
     assert len(result["losses"]) == 2000
@@ -69,6 +70,7 @@ def test_e6_the_bias_as_a_column_of_ones(backend):
     np.testing.assert_allclose(result["outputs"], expected, rtol=0, atol=6e-9)
 
 
+@pytest.mark.slow
 def test_e6_equals_the_loop_with_the_column():
     """The mapping of the weights, checked against the form with the column itself."""
     X = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]], float)
@@ -145,6 +147,7 @@ def e9_outputs(name, z):
     return load("e9_pieces").outputs(name, z)
 
 
+@pytest.mark.slow
 def test_e10_breast_cancer_with_scikit_learn_and_with_mlpfast(backend):
     pytest.importorskip("sklearn", minversion="1.6")
     result = run("e10_breast_cancer", backend)

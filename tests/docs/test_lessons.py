@@ -109,6 +109,7 @@ SHORTER = {
 NEED_MNIST = {"python examples/e7_keras_lesson.py"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", commands())
 def test_command_works(command, tmp_path, request):
     environment = dict(os.environ)

@@ -269,6 +269,7 @@ def test_axes_in_and_out():
             assert each.has_data()
 
 
+@pytest.mark.slow
 def test_no_global_state():
     """Nothing of pyplot's is loaded, and no setting of matplotlib changes."""
     code = (

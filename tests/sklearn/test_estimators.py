@@ -160,7 +160,13 @@ def test_frames(frame):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("kind", ["csr_array", "csc_array", "csr_matrix", "csc_matrix"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("csr_array", "csc_array"),
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("csr_matrix", "csc_matrix")),
+    ],
+)
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_sparse_rows_some_at_a_time(name, kind, solver, monkeypatch):
     """The same fit whether the whole matrix is made dense or a few batches at a time."""
@@ -410,6 +416,7 @@ def test_optimizer_state_is_what_it_says():
 # ---------------------------------------------------------------------------- numbers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("shape", [(100,), (150, 90)])
 def test_larger_nets_on_any_number_of_threads(threads, shape):
@@ -498,6 +505,7 @@ def test_weights_that_add_up_to_less_than_nothing(solver, backend):
     assert_same_weights(theirs, mine, 1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_lbfgs_where_the_outputs_saturate(seed):
     """On data that are not scaled: the loss has few digits there, and the search goes by them."""

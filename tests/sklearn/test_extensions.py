@@ -570,6 +570,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_running_a_program(tmp_path):
     (tmp_path / "program.py").write_text(textwrap.dedent(PROGRAM))
     (tmp_path / "beside.py").write_text("HERE = True\n")

@@ -146,7 +146,10 @@ def apart(one, other):
     return max(np.abs(a - b).max() for a, b in pairs)
 
 
-@pytest.mark.parametrize("group", range(GROUPS))
+@pytest.mark.parametrize(
+    "group",
+    [g if g < 2 else pytest.param(g, marks=pytest.mark.slow) for g in range(GROUPS)],
+)
 def test_drawn_configurations(group):
     """Weights, losses, scores, decisions, warnings and predictions, for all that can be asked.
 

@@ -619,6 +619,7 @@ def peak():
     return measure
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
 def test_memory_mapped_rows_are_never_loaded_whole(backend, tmp_path, peak, dtype):
     # A sparse file: large in appearance, with nothing on the disk.
