@@ -116,7 +116,7 @@ BACKWARD: dict[str, Callable[[Array, Array], Array]] = {
 
 # ---------------------------------------------------------------------------- losses
 # Each takes outputs o and targets t (n, n_out), and the parameter of a loss that has one, and
-# returns the loss of every row (n,) and its gradient (n, n_out) by o.
+# returns the loss of every row (n,) and its gradient (n, n_out) with respect to o.
 
 
 def _mse(o: Array, t: Array) -> tuple[Array, Array]:
@@ -175,7 +175,7 @@ LOSS: dict[str, Callable[..., tuple[Array, Array]]] = {
     "poisson": _poisson,
 }
 
-# The same from the logits z, with the gradient by z: stable where the output saturates.
+# The same from the logits z, with the gradient with respect to z: stable where the output saturates.
 
 
 def _binary_crossentropy_logits(z: Array, a: Array, t: Array) -> tuple[Array, Array]:
@@ -240,7 +240,7 @@ Masks: TypeAlias = Sequence[Array | None]
 
 
 def masked(x: Array, masks: Masks, layer: int) -> Array:
-    """Return inputs of a layer, or gradients by them, times their factors."""
+    """Return inputs of a layer, or gradients with respect to them, times their factors."""
     mask = masks[layer] if masks else None
     return x if mask is None else x * mask
 
