@@ -25,9 +25,6 @@ class Record {
   explicit Record(pybind11::handle record) : record_(record) {}
 
   pybind11::object get(const char* name) const { return record_.attr(name); }
-  bool is_set(const char* name) const {
-    return pybind11::hasattr(record_, name) && !get(name).is_none();
-  }
   template <class V>
   V as(const char* name) const {
     return get(name).cast<V>();
@@ -35,7 +32,8 @@ class Record {
   // A number; 0 where the record lacks it or has None.
   template <class V>
   V number(const char* name) const {
-    return is_set(name) ? as<V>(name) : V(0);
+    const pybind11::object value = pybind11::getattr(record_, name, pybind11::none());
+    return value.is_none() ? V(0) : value.cast<V>();
   }
   // An integer, clipped to the range of ptrdiff_t.
   ptrdiff_t count(const char* name) const {
