@@ -48,9 +48,6 @@ class Record {
   pybind11::object get(const FieldName& name) const {
     return pybind11::getattr(record_, pybind11::handle(name.get()));
   }
-  bool is_set(const char* name) const {
-    return pybind11::hasattr(record_, name) && !get(name).is_none();
-  }
   template <class V, class Name>
   V as(const Name& name) const {
     return get(name).template cast<V>();
@@ -58,7 +55,8 @@ class Record {
   // A number; 0 where the record lacks it or has None.
   template <class V>
   V number(const char* name) const {
-    return is_set(name) ? as<V>(name) : V(0);
+    const pybind11::object value = pybind11::getattr(record_, name, pybind11::none());
+    return value.is_none() ? V(0) : value.cast<V>();
   }
   // An integer, clipped to the range of ptrdiff_t.
   template <class Name>
