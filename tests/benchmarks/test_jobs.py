@@ -84,6 +84,7 @@ def test_every_workload_is_a_net_that_mlpfast_accepts(w):
     assert (w.batch < w.rows) == (w.timed == "epoch")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("w", workloads.WORKLOADS, ids=lambda w: w.name)
 def test_shortened_jobs_have_the_stated_shapes_and_repeat(w):
     short = w.shortened()

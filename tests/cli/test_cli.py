@@ -282,6 +282,7 @@ def test_the_parameter_of_a_loss(run, learn, tmp_path):
     assert 0.8 < np.mean(y < np.array(rows_of(out)[1:], float)[:, 0]) < 0.97
 
 
+@pytest.mark.slow
 def test_npz_of_bytes_is_scaled_by_the_largest(run, learn, tmp_path):
     X, y = datasets.load_digits()
     pixels = (X * 16).astype(np.uint8)

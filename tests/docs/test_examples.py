@@ -28,6 +28,7 @@ def test_e1_perceptrons_compute_xor_and_refuse_to_learn(backend):
     assert "'step' has no gradient" in result["refusal"]
 
 
+@pytest.mark.slow
 def test_e2_the_classic_program(backend):
     result = run("e2_classic_backprop", backend)
     errors = [result["errors"][i] for i in (0, 500, 1000)]
@@ -64,6 +65,7 @@ def test_e5_gradient_descent_on_a_line(backend):
     assert result["y"] == pytest.approx((3.9283368912632715 - 3) ** 2 + 10, rel=1e-14)
 
 
+@pytest.mark.slow
 def test_e6_the_bias_as_a_column_of_ones(backend):
     result = run("e6_bias_column", backend)
     expected = [0.02391914, 0.9757925, 0.97343127, 0.03041428]

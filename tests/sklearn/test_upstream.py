@@ -24,7 +24,10 @@ exec(compile(_source.replace(_IMPORT, _OURS), _spec.origin, "exec"), globals())
 del globals()["test_gradient"]
 
 # As scikit-learn runs them, fits may say that they have not converged.
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
 
 
 @pytest.fixture

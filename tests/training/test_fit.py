@@ -243,7 +243,9 @@ def test_another_rate_keeps_the_moments(backend):
 
 
 @pytest.mark.parametrize("how", [copy.copy, copy.deepcopy, lambda n: n.copy(), "pickle"])
-@pytest.mark.parametrize("optimizer", [Adam(0.01), SGD(lambda _: 0.05, momentum=0.9)], ids=repr)
+@pytest.mark.parametrize(
+    "optimizer", [Adam(0.01), SGD(lambda _: 0.05, momentum=0.9)], ids=["Adam", "SGD"]
+)
 def test_copies_go_on_exactly_where_the_net_was(backend, how, optimizer):
     x, y = data()
     net = make_net(backend)
