@@ -175,7 +175,7 @@ LOSS: dict[str, Callable[..., tuple[Array, Array]]] = {
     "poisson": _poisson,
 }
 
-# The same from the logits z, with the gradient with respect to z: stable where the output saturates.
+# The same from the logits z, whose gradient is with respect to z: stable where outputs saturate.
 
 
 def _binary_crossentropy_logits(z: Array, a: Array, t: Array) -> tuple[Array, Array]:
