@@ -149,8 +149,8 @@ class _Fit(EpochRunner):
         figures = ["loss"]
         if self.held_out is not None:
             figures += ["val_loss", "val_" + e._score_name]
-        check_monitor(getattr(self.optimizer.schedule, "monitor", None), figures)
-        callbacks.check_monitors(partial(check_monitor, figures=figures))
+        for name in (getattr(self.optimizer.schedule, "monitor", None), *callbacks.monitored()):
+            check_monitor(name, figures)
         return callbacks
 
     # ------------------------------------------------------------------ an epoch

@@ -131,12 +131,15 @@ class CallbackList:
     def __bool__(self) -> bool:
         return bool(self._callbacks)
 
-    def check_monitors(self, check: Callable[[str | None], None]) -> None:
-        """Let `check` raise for a figure that a callback watches and that there will not be."""
+    def monitored(self) -> list[str]:
+        """Return the figures that callbacks go by and that no callback before them may add."""
+        names = []
         for callback in self._callbacks:
             if callback.adds_figures:
                 break
-            check(callback.monitors)
+            if callback.monitors is not None:
+                names.append(callback.monitors)
+        return names
 
     def begin(self) -> None:
         """Say that training begins."""

@@ -64,11 +64,11 @@ def fit(
     given = [*callbacks, *progress_of(verbose, epochs)]
     watchers = CallbackList(net, given, history) if given else None
     rate: Any = optimizer.learning_rate
-    if callable(rate) or watchers is not None:
-        check = partial(check_monitor, metrics=metrics, validation=validation is not None)
-        check(getattr(rate, "monitor", None))
-        if watchers is not None:
-            watchers.check_monitors(check)
+    if watchers is not None:
+        for name in watchers.monitored():
+            check_monitor(name, metrics, validation is not None)
+    if callable(rate):
+        check_monitor(getattr(rate, "monitor", None), metrics, validation is not None)
         if hasattr(rate, "reset"):
             rate.reset()
 
@@ -152,7 +152,12 @@ class _Fit(EpochRunner):
         if len(report.totals):
             history.extend(summarize(net.spec, report.totals, self.metrics))
         if report.status == "ok":
-            return not self.one_by_one or self._tell(first)
+            if not self.one_by_one:
+                return True
+            logs = self._logs()
+            if self.observe is not None:
+                self.observe(logs)
+            return self.callbacks is None or not self.callbacks.epoch_end(first, logs)
         if report.status == "interrupted":
             return True  # which the runner sees for itself
         net.reset_optimizer()  # its moments may be as bad as the rows or the loss
@@ -166,13 +171,6 @@ class _Fit(EpochRunner):
             )
         history.stop_reason = "diverged"
         return False
-
-    def _tell(self, epoch: int) -> bool:
-        """Pass the figures of an epoch on; return whether to go on."""
-        logs = self._logs()
-        if self.observe is not None:
-            self.observe(logs)
-        return self.callbacks is None or not self.callbacks.epoch_end(epoch, logs)
 
     def _logs(self) -> dict[str, float]:
         """Return the figures of the last epoch, those on the validation data among them."""
