@@ -9,10 +9,10 @@
 
 namespace mlpfast {
 
-// Within its scope: round to nearest, subnormal numbers count as 0. Moments of units that have
-// stopped learning shrink until they are subnormal and then stay so; arithmetic on them is done in
-// microcode, at about 150 cycles each. The mode is set anew in each thread, so that the result does
-// not depend on what the caller has set there, and put back.
+// Within its scope: round to nearest, subnormal numbers are flushed to 0. The moments of units
+// whose gradient has vanished decay until they are subnormal and then stay so; arithmetic on
+// subnormals is done in microcode, at about 150 cycles an operation. Each thread sets the mode, so
+// that results do not depend on what the caller has set, and restores it.
 class TrainingFloatMode {
  public:
   TrainingFloatMode(const TrainingFloatMode&) = delete;

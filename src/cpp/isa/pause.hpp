@@ -1,4 +1,4 @@
-// A hint to the CPU that a thread spins.
+// A hint to the CPU that a thread is spinning.
 #pragma once
 
 #if defined(MLPFAST_X86)

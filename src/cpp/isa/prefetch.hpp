@@ -1,4 +1,4 @@
-// Prefetches memory before it is needed, so that many cache lines are on their way at once.
+// Prefetches memory before it is needed, so that many cache lines are in flight at once.
 #pragma once
 
 #include <cstddef>
@@ -9,8 +9,8 @@
 
 namespace mlpfast {
 
-// Into the second-level cache, which keeps more requests in flight than the first; ToWrite takes
-// the lines from the caches of other cores.
+// Into the second-level cache, which has more requests in flight than the first; ToWrite requests
+// exclusive ownership, which takes the lines out of the caches of other cores.
 template <bool ToWrite = false>
 inline void prefetch(const void* begin, ptrdiff_t bytes) {
   for (ptrdiff_t at = 0; at < bytes; at += 64) {

@@ -10,7 +10,7 @@ struct Vec256f {
   static constexpr int panel_vectors = 2;
   static constexpr int tile_vectors = 2;
   static constexpr int max_rows[2] = {12, 6};
-  static constexpr int table = 1;  // there is no look_up
+  static constexpr int table = 1;  // no look_up
 
   __m256 v;
 
@@ -42,7 +42,7 @@ struct Vec256f {
   friend Vec256f quotient(Vec256f a, Vec256f b) { return a / b; }
   // a b + c, rounded once.
   friend Vec256f fma(Vec256f a, Vec256f b, Vec256f c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
-  // sum += a b, in sum's own register: left to itself, GCC moves accumulators around and spills.
+  // sum += a b in the register of sum: otherwise GCC moves accumulators around and spills them.
   friend void accumulate(Vec256f& sum, Vec256f a, Vec256f b) {
 #if defined(__GNUC__) || defined(__clang__)
     __asm__("vfmadd231ps %2, %1, %0" : "+x"(sum.v) : "x"(a.v), "x"(b.v));
@@ -64,13 +64,13 @@ struct Vec256f {
     const __m256 bit = _mm256_set1_ps(-0.0f);
     return {_mm256_or_ps(_mm256_andnot_ps(bit, magnitude.v), _mm256_and_ps(bit, sign.v))};
   }
-  // 2^n for a whole n whose result is a normal number.
+  // 2^n for an integer n whose result is a normal number.
   static Vec256f power(Vec256f n) {
     return {_mm256_castsi256_ps(
         _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n.v), _mm256_set1_epi32(127)), 23))};
   }
-  // x 2^n for a whole n of at most 252, with overflow and gradual underflow: in two factors, of
-  // which the first must not underflow.
+  // x 2^n for an integer n of at most 252, with overflow and gradual underflow: in two factors,
+  // of which the first must not underflow.
   friend Vec256f scale_by_power(Vec256f x, Vec256f n) {
     const Vec256f half = round(n * set(0.5f));
     return x * power(half) * power(n - half);
@@ -102,7 +102,7 @@ struct Vec256f {
     const __m256 c = _mm256_hadd_ps(_mm256_hadd_ps(a[4].v, a[5].v), _mm256_hadd_ps(a[6].v, a[7].v));
     return {_mm256_add_ps(_mm256_permute2f128_ps(b, c, 0x20), _mm256_permute2f128_ps(b, c, 0x31))};
   }
-  // out[c] holds element c of every row; row(i) points to four of row i's.
+  // out[c] holds element c of every row; row(i) points to four elements of row i.
   template <class Row>
   static void load_quads(Row row, Vec256f (&out)[4]) {
     __m256 t[4];
@@ -126,7 +126,7 @@ struct Vec256d {
   static constexpr int panel_vectors = 2;
   static constexpr int tile_vectors = 2;
   static constexpr int max_rows[2] = {12, 6};
-  static constexpr int table = 1;  // there is no look_up
+  static constexpr int table = 1;  // no look_up
 
   __m256d v;
 
@@ -155,7 +155,7 @@ struct Vec256d {
   friend Vec256d square_rest(Vec256d a, Vec256d square) { return fma(a, a, set(0) - square); }
   friend Vec256d quotient(Vec256d a, Vec256d b) { return a / b; }
   friend Vec256d fma(Vec256d a, Vec256d b, Vec256d c) { return {_mm256_fmadd_pd(a.v, b.v, c.v)}; }
-  // sum += a b, in sum's own register: left to itself, GCC moves accumulators around and spills.
+  // sum += a b in the register of sum: otherwise GCC moves accumulators around and spills them.
   friend void accumulate(Vec256d& sum, Vec256d a, Vec256d b) {
 #if defined(__GNUC__) || defined(__clang__)
     __asm__("vfmadd231pd %2, %1, %0" : "+x"(sum.v) : "x"(a.v), "x"(b.v));
@@ -188,7 +188,7 @@ struct Vec256d {
     const Mask tiny = less(x, set(2.2250738585072014e-308));
     x = select(tiny, x * set(18014398509481984.0), x);
     const __m256i bits = _mm256_castpd_si256(x.v);
-    // The exponent field as a double: put it under the exponent of 2^52 and take that away.
+    // The exponent field as a double: combine it with the exponent of 2^52, then subtract 2^52.
     const __m256i magic = _mm256_set1_epi64x(0x4330000000000000);
     const __m256d field = _mm256_castsi256_pd(_mm256_or_si256(_mm256_srli_epi64(bits, 52), magic));
     e.v = _mm256_sub_pd(field, _mm256_set1_pd(4503599627370496.0 + 1023.0));
@@ -210,7 +210,7 @@ struct Vec256d {
     const __m256d b = _mm256_hadd_pd(a[0].v, a[1].v), c = _mm256_hadd_pd(a[2].v, a[3].v);
     return {_mm256_add_pd(_mm256_permute2f128_pd(b, c, 0x20), _mm256_permute2f128_pd(b, c, 0x31))};
   }
-  // out[c] holds element c of every row; row(i) points to four of row i's.
+  // out[c] holds element c of every row; row(i) points to four elements of row i.
   template <class Row>
   static void load_quads(Row row, Vec256d (&out)[4]) {
     const __m256d r0 = _mm256_loadu_pd(row(0)), r1 = _mm256_loadu_pd(row(1));
@@ -224,7 +224,7 @@ struct Vec256d {
   }
 };
 
-// Four lanes of single precision, for batches of few rows, which lie in the lanes.
+// Four lanes of single precision, for small batches, whose rows lie in the lanes.
 struct Vec128f {
   using T = float;
   using Mask = __m128;
@@ -304,7 +304,7 @@ struct VecOf<double> {
   using type = Vec256d;
 };
 
-// For batches of few rows, which lie in the lanes.
+// For small batches, whose rows lie in the lanes.
 template <class T>
 struct SmallVecOf;
 template <>

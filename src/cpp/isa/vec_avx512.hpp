@@ -5,7 +5,7 @@
 struct Vec512f {
   using T = float;
   using Mask = __mmask16;
-  // Whether it is used where the latency of operations counts more than their number.
+  // Whether latency matters more than throughput where this type is used.
   static constexpr bool latency_bound = false;
   static constexpr int lanes = 16;
   // Register blocks by number of vectors in a row of the panel: 32 registers hold the block, a row
@@ -13,7 +13,7 @@ struct Vec512f {
   static constexpr int panel_vectors = 4;
   static constexpr int tile_vectors = 1;
   static constexpr int max_rows[4] = {14, 14, 8, 6};
-  static constexpr int table = 32;  // elements that look_up chooses from
+  static constexpr int table = 32;  // elements that look_up selects from
 
   __m512 v;
 
@@ -25,7 +25,7 @@ struct Vec512f {
     return {_mm512_i32gather_ps(_mm512_mullo_epi32(step, _mm512_set1_epi32(int(stride))), p, 4)};
   }
   static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
-  // Of each lane the element of values[table] that the lowest bits of `index` name.
+  // In each lane, the element of values[table] that the lowest bits of `index` select.
   static Vec512f look_up(const T* values, Vec512f index) {
     return {_mm512_permutex2var_ps(_mm512_loadu_ps(values), _mm512_castps_si512(index.v),
                                    _mm512_loadu_ps(values + 16))};
@@ -44,7 +44,7 @@ struct Vec512f {
   friend Vec512f operator/(Vec512f a, Vec512f b) { return {_mm512_div_ps(a.v, b.v)}; }
   // a b + c, rounded once.
   friend Vec512f fma(Vec512f a, Vec512f b, Vec512f c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
-  // sum += a b, in sum's own register: left to itself, GCC moves accumulators around and spills.
+  // sum += a b in the register of sum: otherwise GCC moves accumulators around and spills them.
   friend void accumulate(Vec512f& sum, Vec512f a, Vec512f b) {
 #if defined(__GNUC__) || defined(__clang__)
     __asm__("vfmadd231ps %2, %1, %0" : "+v"(sum.v) : "v"(a.v), "v"(b.v));
@@ -55,7 +55,7 @@ struct Vec512f {
   // a^2 - square, exactly, if square is a^2 rounded.
   friend Vec512f square_rest(Vec512f a, Vec512f square) { return fma(a, a, set(0) - square); }
   // a / b to within a unit in the last place, for b and 1 / b normal numbers: an estimate of 14
-  // bits and a Newton step. The instruction that divides takes twice as long.
+  // bits and a Newton step. The division instruction takes twice as long.
   friend Vec512f quotient(Vec512f a, Vec512f b) {
     const __m512 y = _mm512_rcp14_ps(b.v), q = _mm512_mul_ps(a.v, y);
     return {_mm512_fmadd_ps(_mm512_fnmadd_ps(b.v, q, a.v), y, q)};
@@ -68,7 +68,7 @@ struct Vec512f {
   // sqrt(a) to within a unit in the last place for a normal number, 0 and NaN; infinity counts as
   // the largest number.
   friend Vec512f fast_sqrt(Vec512f a) {
-    // Where a is 0 the estimate is made finite, and the root is a times it.
+    // Where a is 0, the estimate is replaced by a finite number, as the root is a times it.
     const __m512 y = _mm512_rsqrt14_ps(_mm512_max_ps(a.v, _mm512_set1_ps(1.17549435e-38f)));
     const __m512 s = _mm512_mul_ps(a.v, y), half = _mm512_mul_ps(s, _mm512_set1_ps(0.5f));
     const __m512 root = _mm512_fmadd_ps(_mm512_fnmadd_ps(s, y, _mm512_set1_ps(1)), half, s);
@@ -83,7 +83,7 @@ struct Vec512f {
         _mm512_ternarylogic_epi32(_mm512_castps_si512(magnitude.v), _mm512_castps_si512(sign.v),
                                   _mm512_set1_epi32(int(0x80000000u)), 0xD8))};
   }
-  // The bits of `a`, moved down by n: an index for look_up.
+  // The bits of `a`, shifted right by n: an index for look_up.
   friend Vec512f bits_from(Vec512f a, unsigned n) {
     return {_mm512_castsi512_ps(_mm512_srli_epi32(_mm512_castps_si512(a.v), n))};
   }
@@ -111,7 +111,7 @@ struct Vec512f {
                                    _mm512_shuffle_f32x4(c[2], c[3], 0xee));
     return {_mm512_add_ps(_mm512_shuffle_f32x4(d, e, 0x88), _mm512_shuffle_f32x4(d, e, 0xdd))};
   }
-  // out[c] holds element c of every row; row(i) points to four of row i's.
+  // out[c] holds element c of every row; row(i) points to four elements of row i.
   template <class Row>
   static void load_quads(Row row, Vec512f (&out)[4]) {
     __m512 t[4];
@@ -167,7 +167,7 @@ struct Vec512d {
   friend Vec512d operator*(Vec512d a, Vec512d b) { return {_mm512_mul_pd(a.v, b.v)}; }
   friend Vec512d operator/(Vec512d a, Vec512d b) { return {_mm512_div_pd(a.v, b.v)}; }
   friend Vec512d fma(Vec512d a, Vec512d b, Vec512d c) { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
-  // sum += a b, in sum's own register: left to itself, GCC moves accumulators around and spills.
+  // sum += a b in the register of sum: otherwise GCC moves accumulators around and spills them.
   friend void accumulate(Vec512d& sum, Vec512d a, Vec512d b) {
 #if defined(__GNUC__) || defined(__clang__)
     __asm__("vfmadd231pd %2, %1, %0" : "+v"(sum.v) : "v"(a.v), "v"(b.v));
@@ -224,7 +224,7 @@ struct Vec512d {
                                     _mm512_shuffle_f64x2(b[2], b[3], 0xee));
     return {_mm512_add_pd(_mm512_shuffle_f64x2(c, d, 0x88), _mm512_shuffle_f64x2(c, d, 0xdd))};
   }
-  // out[c] holds element c of every row; row(i) points to four of row i's.
+  // out[c] holds element c of every row; row(i) points to four elements of row i.
   template <class Row>
   static void load_quads(Row row, Vec512d (&out)[4]) {
     __m512d t[4];
@@ -242,7 +242,7 @@ struct Vec512d {
   }
 };
 
-// Four lanes, for a few rows in the lanes: the same instructions at half or a quarter of the width.
+// Four lanes, for small batches: the same instructions at half or a quarter of the width.
 struct Vec128f {
   using T = float;
   using Mask = __mmask8;
@@ -362,7 +362,7 @@ struct VecOf<double> {
   using type = Vec512d;
 };
 
-// For batches of few rows, which lie in the lanes.
+// For small batches, whose rows lie in the lanes.
 template <class T>
 struct SmallVecOf;
 template <>

@@ -10,7 +10,7 @@ struct Vec128f {
   static constexpr int panel_vectors = 3;
   static constexpr int tile_vectors = 3;
   static constexpr int max_rows[3] = {12, 12, 8};
-  static constexpr int table = 1;  // there is no look_up
+  static constexpr int table = 1;  // no look_up
 
   float32x4_t v;
 
@@ -67,13 +67,13 @@ struct Vec128f {
   friend Vec128f copysign(Vec128f magnitude, Vec128f sign) {
     return {vbslq_f32(vdupq_n_u32(0x80000000u), sign.v, magnitude.v)};
   }
-  // 2^n for a whole n whose result is a normal number.
+  // 2^n for an integer n whose result is a normal number.
   static Vec128f power(Vec128f n) {
     return {
         vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(n.v), vdupq_n_s32(127)), 23))};
   }
-  // x 2^n for a whole n of at most 252, with overflow and gradual underflow: in two factors, of
-  // which the first must not underflow.
+  // x 2^n for an integer n of at most 252, with overflow and gradual underflow: in two factors,
+  // of which the first must not underflow.
   friend Vec128f scale_by_power(Vec128f x, Vec128f n) {
     const Vec128f half = round(n * set(0.5f));
     return x * power(half) * power(n - half);
@@ -96,7 +96,7 @@ struct Vec128f {
   static Vec128f sums(const Vec128f (&a)[4]) {
     return {vpaddq_f32(vpaddq_f32(a[0].v, a[1].v), vpaddq_f32(a[2].v, a[3].v))};
   }
-  // out[c] holds element c of every row; row(i) points to four of row i's.
+  // out[c] holds element c of every row; row(i) points to four elements of row i.
   template <class Row>
   static void load_quads(Row row, Vec128f (&out)[4]) {
     const float32x4_t r0 = vld1q_f32(row(0)), r1 = vld1q_f32(row(1));
@@ -118,7 +118,7 @@ struct Vec128d {
   static constexpr int panel_vectors = 3;
   static constexpr int tile_vectors = 3;
   static constexpr int max_rows[3] = {12, 12, 8};
-  static constexpr int table = 1;  // there is no look_up
+  static constexpr int table = 1;  // no look_up
 
   float64x2_t v;
 
@@ -192,7 +192,7 @@ struct Vec128d {
   friend T largest(Vec128d a) { return vmaxvq_f64(a.v); }
   // Element q is the sum of a[q].
   static Vec128d sums(const Vec128d (&a)[2]) { return {vpaddq_f64(a[0].v, a[1].v)}; }
-  // out[c] holds element c of every row; row(i) points to four of row i's.
+  // out[c] holds element c of every row; row(i) points to four elements of row i.
   template <class Row>
   static void load_quads(Row row, Vec128d (&out)[4]) {
     for (int half = 0; half < 2; ++half) {
@@ -214,6 +214,6 @@ struct VecOf<double> {
   using type = Vec128d;
 };
 
-// For batches of few rows, which lie in the lanes.
+// For small batches, whose rows lie in the lanes.
 template <class T>
 struct SmallVecOf : VecOf<T> {};

@@ -1,4 +1,4 @@
-// Four lanes of plain C++ for any CPU; compilers turn them into the baseline's vectors.
+// Four lanes of plain C++ for any CPU; compilers map them to the vectors of the baseline ISA.
 // Included inside a namespace: the including file brings the system headers.
 #pragma once
 
@@ -32,7 +32,7 @@ struct Vec4 {
   static constexpr int panel_vectors = 2;
   static constexpr int tile_vectors = 2;
   static constexpr int max_rows[2] = {4, 4};
-  static constexpr int table = 1;  // there is no look_up
+  static constexpr int table = 1;  // no look_up
 
   T v[4];
 
@@ -139,14 +139,14 @@ struct Vec4 {
       return from_bits((bits_of(magnitude.v[i]) & Bits(~bit)) | (bits_of(sign.v[i]) & bit));
     });
   }
-  // x 2^n for a whole n, with overflow and gradual underflow: in three factors that are normal
-  // numbers each.
+  // x 2^n for an integer n, with overflow and gradual underflow: in three factors, each a normal
+  // number.
   friend Vec4 scale_by_power(Vec4 x, Vec4 n) {
     const T limit = T(Format::bias - 1);
     return each([&](int i) {
       T y = x.v[i], rest = n.v[i];
       for (int j = 0; j < 3; ++j) {
-        // NaN fails every comparison and becomes 0; x carries it on.
+        // NaN fails every comparison and becomes 0; x propagates it.
         const T part = rest > limit ? limit : rest > -limit ? rest : rest <= -limit ? -limit : T(0);
         y *= from_bits((Bits(part) + Format::bias) << Format::mantissa);
         rest -= part;
@@ -176,7 +176,7 @@ struct Vec4 {
   static Vec4 sums(const Vec4 (&a)[4]) {
     return each([&](int i) { return sum(a[i]); });
   }
-  // out[c] holds element c of every row; row(i) points to four of row i's.
+  // out[c] holds element c of every row; row(i) points to four elements of row i.
   template <class Row>
   static void load_quads(Row row, Vec4 (&out)[4]) {
     for (int c = 0; c < 4; ++c) out[c] = each([&](int i) { return row(i)[c]; });
@@ -188,6 +188,6 @@ struct VecOf {
   using type = Vec4<T>;
 };
 
-// For batches of few rows, which lie in the lanes.
+// For small batches, whose rows lie in the lanes.
 template <class T>
 struct SmallVecOf : VecOf<T> {};

@@ -30,7 +30,7 @@ void softmax(const typename V::T* z, typename V::T* a, ptrdiff_t rows, ptrdiff_t
              ptrdiff_t ld) {
   using T = typename V::T;
   const V lowest = V::set(-MathConstants<T>::infinity);
-  if (cols <= V::lanes) {  // a row is one register
+  if (cols <= V::lanes) {  // a row fits into one register
     const auto in = V::first(int(cols));
     for (ptrdiff_t i = 0; i < rows; ++i, z += ld, a += ld) {
       const V logits = V::load(z), most = V::set(largest(V::select(in, logits, lowest)));

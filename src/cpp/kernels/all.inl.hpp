@@ -1,8 +1,8 @@
 // Gathers every kernel into the table of the ISA that includes this file.
 //
 // Included once per ISA inside an anonymous namespace, after a vec_*.hpp that defines VecOf<T>.
-// Nothing here may call a function or template of a library that is not forced inline: compiled
-// with this ISA's flags it could become the program's copy, and crash an older CPU.
+// Nothing here may call a library function or template that is not forced inline: compiled with the
+// flags of this ISA, it could become the copy that the whole program uses, and crash an older CPU.
 #include "vecmath.inl.hpp"
 
 #include "pair.inl.hpp"
@@ -34,7 +34,7 @@ using V = typename VecOf<T>::type;
 template <class T>
 using SmallV = typename SmallVecOf<T>::type;
 
-// What a table holds for an operation; null if it has no such kernel.
+// The entries of the table for an operation; null if it has no such kernel.
 template <class V, class F>
 constexpr auto activate_kernel() {
   if constexpr (F::whole_rows)

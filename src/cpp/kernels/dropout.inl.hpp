@@ -1,5 +1,5 @@
-// Dropout: random numbers that are a function of key, row and unit alone, as in _dropout.py. The
-// loops over lanes are left to the compiler, which makes vectors of integers of them.
+// Dropout: random numbers that are a function of key, row and unit alone, as in dropout.py. The
+// loops over lanes are left to the compiler, which vectorizes them on integers.
 
 // "lowbias32" of Chris Wellons, "Prospecting for Hash Functions" (2018, public domain).
 inline uint32_t mix(uint32_t x) {
@@ -12,7 +12,7 @@ inline uint32_t layer_key(const DropoutKey& key) {
   return mix(mix(mix(key.step[0]) ^ key.step[1]) + key.layer);
 }
 
-// The factors on a vector of units, whose random numbers are made of those sums.
+// The factors of a vector of units, whose random numbers are hashes of those sums.
 template <class V>
 inline V dropout_factors(const uint32_t (&lanes)[V::lanes], uint32_t plus, uint32_t threshold,
                          typename V::T scale) {

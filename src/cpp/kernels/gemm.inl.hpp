@@ -19,14 +19,13 @@
 #define MLPFAST_INLINE_LAMBDA
 #endif
 
-// Bytes of b of a transposed product that stay in the first-level cache while the row blocks pass
-// over them. In the other products b lies in one piece and is fetched in time from the second
-// level.
+// Bytes of b in a transposed product that stay in the first-level cache while the row blocks pass
+// over them. In the other products b is contiguous and arrives in time from the second level.
 constexpr ptrdiff_t kResidentBytes = 32768;
-// Steps over k without a jump: more gained nothing, and lost some as the code grew.
+// Unrolled steps over k: more gained nothing, and lost some as the code grew.
 constexpr int kUnroll = 4;
 
-// Where the operands of a register block lie; see Gemm.
+// The operands of a register block; see Gemm.
 template <class T>
 struct BlockArgs {
   const T* a;
@@ -35,11 +34,11 @@ struct BlockArgs {
   ptrdiff_t ldb, b_block;
   T* c;
   ptrdiff_t ldc, c_block;
-  const T* init;  // what the accumulators begin with
+  const T* init;  // initial values of the accumulators
   ptrdiff_t ld_init, init_block;
   ptrdiff_t k;
-  // The line to prefetch in the first kPrefetchSteps steps over k, and how far from it those of the
-  // next steps are; spread out, so that they do not delay what the product itself needs from the
+  // The line to prefetch in the first kPrefetchSteps steps over k, and its distance to that of the
+  // next steps; spread out, so that they do not delay what the product itself needs from the
   // second-level cache.
   const char* prefetch;
   ptrdiff_t prefetch_step;
@@ -50,18 +49,18 @@ constexpr ptrdiff_t kLine = 64;
 template <class V>
 constexpr ptrdiff_t tile_of = V::lanes* V::tile_vectors;
 
-// Where vector j of a row lies.
+// The offset of vector j of a row.
 template <class V>
 constexpr ptrdiff_t vector_at(int j, ptrdiff_t block) {
   return (j / V::tile_vectors) * block + (j % V::tile_vectors) * V::lanes;
 }
 
 // How a product reads a and b. The strides of the tiled ones are constants, which leaves the inner
-// loop without address arithmetic: it would take issue slots from the multiply-adds.
+// loop without address arithmetic, which would take issue slots from the multiply-adds.
 enum class Access {
   rows,           // a row-major
   columns,        // a transposed
-  tiled_rows,     // a tiled; the rows of b follow each other
+  tiled_rows,     // a tiled; the rows of b are contiguous
   tiled_columns,  // a tiled, transposed; b tiled
 };
 
@@ -191,7 +190,7 @@ inline const GemmBlock<V>* gemm_blocks(const Gemm<typename V::T>& g) {
 template <class V>
 constexpr typename V::T zero_row[V::lanes * V::panel_vectors] = {};
 
-// Returns where the next lines to prefetch are, about `bytes` of them, and moves on past these.
+// Returns the next lines to prefetch, about `bytes` of them, and advances past them.
 inline const char* next_lines(Prefetch& p, ptrdiff_t bytes) {
   const ptrdiff_t row = p.order ? ptrdiff_t(p.order[p.row]) : p.row;
   const char* at = p.x + row * p.stride + p.at;
@@ -209,7 +208,7 @@ void gemm(const Gemm<typename V::T>& g) {
   const GemmBlock<V>* blocks = gemm_blocks<V>(g);
   const ptrdiff_t most = V::max_rows[g.n / V::lanes - 1];
   const ptrdiff_t k_step = g.a_transposed ? kResidentBytes / ptrdiff_t(sizeof(T)) / g.n : g.k;
-  // Rows of c that are neighbours in a: those of a tile, or all.
+  // Rows of c that are contiguous in a: those of a tile, or all.
   const ptrdiff_t together = g.a_transposed ? tile_of<V> : g.m;
   BlockArgs<T> args;
   args.lda = g.lda;
@@ -232,7 +231,7 @@ void gemm(const Gemm<typename V::T>& g) {
     const T* a = g.a + (g.a_transposed ? p * g.lda : 0);
     for (ptrdiff_t first = 0; first < g.m; first += together, a += g.a_block) {
       args.a = a;
-      // Blocks that are as even as can be, so that none is too thin to hide the latency.
+      // Blocks of sizes as even as possible, so that none has too few rows to hide the latency.
       ptrdiff_t left = g.m - first < together ? g.m - first : together;
       for (ptrdiff_t i = (left + most - 1) / most; i > 0; --i) {
         const ptrdiff_t rows = (left + i - 1) / i;

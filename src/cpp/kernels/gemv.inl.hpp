@@ -1,8 +1,8 @@
-// One row through a layer, from weights as they lie in the flat buffer.
+// The product of one row with the weights of a layer, read from the flat buffer.
 //
-// All the work is to read the weights once. A wide panel takes long pieces of each row of w, so
-// that they arrive at the speed of the cache. Every output is one chain of fused multiply-adds over
-// the inputs in ascending order, as in gemm: the two agree to the bit.
+// It is bound by reading the weights once. A wide panel reads long pieces of each row of w, so that
+// they arrive at the bandwidth of the cache. Every output is one chain of fused multiply-adds over
+// the inputs in ascending order, as in gemm: the two agree bitwise.
 
 template <class V, int NV>
 inline void gemv_panel(const typename V::T* x, const typename V::T* w, ptrdiff_t ldw,

@@ -1,7 +1,7 @@
 // The contract between the core and the kernels: a table of function pointers for each ISA.
 //
 // Matrices are row-major. "Padded" means rounded up to a multiple of `lanes`; every buffer the
-// kernels write has padded rows, and what stands in the padding never reaches a real element.
+// kernels write has padded rows, and values in the padding never affect those outside it.
 #pragma once
 
 #include <cstddef>
@@ -13,22 +13,22 @@ namespace mlpfast {
 
 enum class InputType : int { f32, f64, u8, count };
 
-// Rows that are needed after a product: it prefetches a few of their cache lines with each register
-// block that it computes.
+// Rows that are needed after a product, which prefetches some of their cache lines with each
+// register block.
 struct Prefetch {
   const char* x;         // row 0
   ptrdiff_t stride;      // bytes from row to row
-  const int64_t* order;  // numbers of the rows, or null for 0, 1, 2...
+  const int64_t* order;  // row indices, or null for 0, 1, 2...
   ptrdiff_t rows, bytes;
   ptrdiff_t row = 0, at = 0;  // the next line
 };
 
 // c (m x n) = init + a (m x k) b (k x n), where init is c itself, a bias row, or 0. Every element
-// is one chain of fused multiply-adds over k in ascending order, however m and n are cut up, so
-// that a result does not depend on who computes it with whom.
+// is one chain of fused multiply-adds over k in ascending order, however m and n are split, so that
+// results do not depend on how the work is divided among threads.
 //
 // A matrix of units is row-major or tiled: its columns in tiles of `tile` elements, each tile with
-// all its rows one after the other. Column j is at (j / tile) * block + j % tile from the start of
+// all its rows consecutive. Column j is at (j / tile) * block + j % tile from the start of
 // its row; rows are `ld` apart. In a row-major matrix block is tile.
 template <class T>
 struct Gemm {
@@ -40,21 +40,21 @@ struct Gemm {
   T* c;
   ptrdiff_t ldc, c_block;
   const T* bias;       // n readable elements, or null
-  bool accumulate;     // init is c; bias is not looked at
-  ptrdiff_t m, n, k;   // n is padded and at most `panel`; all begin at a whole tile
+  bool accumulate;     // init is c; bias is ignored
+  ptrdiff_t m, n, k;   // n is padded and at most `panel`; all operands begin at a tile
   Prefetch* prefetch;  // or null
 };
 
-// Rows to be read in some order and of some type into the net's own.
+// Rows to be read in a given order and converted to the type of the net.
 template <class T>
 struct Gather {
-  const char* x;         // first wanted element of row 0
+  const char* x;         // first element to read of row 0
   ptrdiff_t stride;      // bytes from row to row
-  const int64_t* order;  // numbers of the rows, or null for 0, 1, 2...
+  const int64_t* order;  // row indices, or null for 0, 1, 2...
   ptrdiff_t rows, cols;
-  T* to;  // may be tiled, and begins a tile
+  T* to;  // may be tiled; begins at a tile
   ptrdiff_t ld, block;
-  T scale;  // factor on every element
+  T scale;  // factor of every element
 };
 
 // Loss and delta of a few rows. If the loss is computed from the logits, delta is the gradient with
@@ -64,7 +64,7 @@ struct LossRows {
   const T* z;          // rows x ld logits, if the loss takes them
   const T* a;          // rows x ld outputs
   const T* target;     // rows x ld_target, padded
-  const T* row_scale;  // factor on the delta of each row; null leaves the deltas out
+  const T* row_scale;  // factor of the delta of each row; null: no deltas are computed
   T* delta;            // rows x ld; zeros are written to the padding
   double* row_loss;    // rows
   ptrdiff_t rows, cols, ld, ld_target;
@@ -84,12 +84,12 @@ struct UpdateSpan : UpdateScalars<T> {
   T* m;
   T* v;
   const T* g;
-  ptrdiff_t n;  // any number; the tail is done as the body is
+  ptrdiff_t n;  // any number; the tail is computed as the body is
 };
 
-// Unit-major blocks: unit j of row i at [j * ld + i], so that rows lie in the lanes of vectors and
-// any number of units does. What stands in the rows up to the next multiple of the lanes is
-// computed along, with deltas of 0.
+// Unit-major blocks: unit j of row i is at [j * ld + i], so that rows lie in the lanes of vectors
+// and the number of units is arbitrary. The rows up to the next multiple of the lanes are computed
+// as well, with deltas of 0.
 
 // z (units x rows) = init + w x, where init is z itself, a bias for each unit, or 0.
 template <class T>
@@ -100,14 +100,14 @@ struct UnitProduct {
   T* z;        // units x ld
   ptrdiff_t ld;
   const T* bias;                  // units, or null
-  bool accumulate;                // init is z; bias is not looked at
+  bool accumulate;                // init is z; bias is ignored
   ptrdiff_t units, rows, inputs;  // rows is padded
 };
 
 // out[i * ld_out + j] = the sum over rows of x[i] d[j]: the gradient with respect to the weights,
-// where outputs are so few that rows fill a vector better. A group of rows comes in several blocks,
-// `first` to `last`; in between a vector of sums for each weight is kept in `partial`, inputs
-// (rounded up) x outputs x lanes elements, or where that is null, the sum itself in `out`.
+// for layers with so few outputs that rows fill a vector better. A group of rows comes in several
+// blocks, `first` to `last`; between them, `partial` keeps a vector of sums for each weight, inputs
+// (rounded up) x outputs x lanes elements, or if it is null, `out` keeps the sum itself.
 template <class T>
 struct UnitGradient {
   const T* x;  // inputs x ld
@@ -133,15 +133,15 @@ struct UnitLoss {
   Slopes<T> slopes;
 };
 
-// Weighted sums of what RowTotals says.
+// Weighted sums of the figures of RowTotals.
 struct Metrics {
   double correct = 0, squared_error = 0, absolute_error = 0;
 };
 
 // Whole steps of a small net on a few rows. The rows lie in the lanes of short vectors: a unit of a
 // layer is `row_vectors` of them, its outputs for all rows of the batch; the layers' arrays, x,
-// target, weight and scale are arrays of such units. Lanes without a row repeat another, with
-// weight 0. Parameters are flat, with zeros up to a multiple of the lanes.
+// target, weight and scale are arrays of such units. Lanes beyond the batch repeat its first row,
+// with weight 0. Parameters are flat, with zeros up to a multiple of the lanes.
 template <class T>
 struct TinyLayer {
   ptrdiff_t n_in, n_out;
@@ -149,13 +149,13 @@ struct TinyLayer {
   const T* w;     // (n_in, n_out)
   const T* bias;  // (n_out,), or null
   const T* in;
-  T* z;  // pre-activations where they are kept, else the same as a
+  T* z;  // pre-activations if they are kept, otherwise the same array as a
   T* a;
   T* d;  // deltas
 };
 
-// What decides, with the numbers of row and unit, which inputs of a layer are dropped: see
-// dropout.py, whose low + batch, high and layer these are.
+// What decides, together with the indices of row and unit, which inputs of a layer are dropped: the
+// low + batch, high and layer of dropout.py.
 struct DropoutKey {
   uint32_t step[2];
   uint32_t layer;
@@ -168,7 +168,7 @@ template <class T>
 struct Dropout {
   DropoutKey key;
   T scale;
-  ptrdiff_t row, unit;  // numbers of the first
+  ptrdiff_t row, unit;  // indices of the first
   const T* from;
   T* to;  // may be `from`
   ptrdiff_t rows, cols, ld;
@@ -191,15 +191,15 @@ struct TinySteps {
   Loss loss;
   Slopes<T> slopes;
   bool loss_from_logits, want_metrics;
-  // Sample weights, factors on the deltas, and weights of all figures but the loss.
+  // Sample weights, factors of the deltas, and weights of all figures but the loss.
   const T *target, *weight, *scale, *counted;
-  T* batch;              // x, target, weight, scale, perhaps counted: all are here
+  T* batch;              // holds x, target, weight, scale, and counted if it is not weight
   ptrdiff_t batch_size;  // elements
 
   ptrdiff_t steps;
-  const T* batches;  // of all steps, to be copied to `batch`; null: what stands there is used
+  const T* batches;  // of all steps, to be copied to `batch`; null: its contents are used
   T *w, *m, *v;
-  T* g;           // takes the gradient if `update` is count, else unused
+  T* g;           // receives the gradient if `update` is count, otherwise unused
   const T* l2;    // (n_params,) factors, or null
   Update update;  // with the scalars of each step, or count: no update
   const UpdateSpan<T>* scalars;
@@ -210,17 +210,17 @@ struct TinySteps {
 template <class T>
 struct Kernels {
   int lanes;  // elements in a vector
-  int panel;  // most columns of one gemm call, a multiple of tile
+  int panel;  // the most columns of one gemm call, a multiple of tile
   int tile;   // columns of a tile, a multiple of lanes
 
   void (*gemm)(const Gemm<T>&);
-  // z (n) = bias + x (k) w, the same to the bit for one row; row p of w at w + p * ldw. n is
-  // padded, bias may be null.
+  // z (n) = bias + x (k) w for one row, bitwise as gemm computes it; row p of w is at w + p * ldw.
+  // n is padded, bias may be null.
   void (*gemv)(const T* x, const T* w, ptrdiff_t ldw, const T* bias, ptrdiff_t k, ptrdiff_t n,
                T* z);
-  // c as gemm would compute it, to the bit, where n, not padded, is at most `max_skinny_n`, m at
-  // least `lanes` and k at least 4. Neither transposes nor accumulates; c is row-major, and its
-  // padding becomes 0 each time: an activation applied to its own results would run away there.
+  // c bitwise as gemm computes it, for an unpadded n of at most `max_skinny_n`, m of at least
+  // `lanes` and k of at least 4. Neither transposes nor accumulates; c is row-major, and its
+  // padding is set to 0 each time: an activation applied to its own results would diverge there.
   int max_skinny_n;
   void (*skinny_gemm)(const Gemm<T>&);
   // a = f(z), rows x cols, both with leading dimension ld; a may be z.
@@ -235,12 +235,11 @@ struct Kernels {
   // All but the loss of each row's totals; errors are means over the outputs.
   void (*row_metrics)(const LossRows<T>&, RowTotals* totals);
   void (*update[int(Update::count)])(const UpdateSpan<T>&);
-  // g += l2 w, which leaves g alone if l2 is 0, and the sum of the squares of g; n is padded.
+  // g += l2 w, unless l2 is 0; returns the sum of the squares of g. n is padded.
   double (*square_sum)(T* g, const T* w, T l2, ptrdiff_t n);
-  // g = factor (g + l2 w), then to within plus and minus `limit`; n is padded.
+  // g = factor (g + l2 w), clamped to [-limit, limit]; n is padded.
   void (*clip)(T* g, const T* w, T l2, T factor, T limit, ptrdiff_t n);
-  // sums[j] = sum over rows of d[i][j] in ascending order, or added to what stands there; d may be
-  // tiled.
+  // sums[j] = or += the sum over rows of d[i][j], in ascending order; d may be tiled.
   void (*column_sums)(const T* d, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t ld, ptrdiff_t block,
                       T* sums, bool accumulate);
   // dst[j * ld_dst + i] = src[i * ld_src + j] for i < rows, j < cols; may read and write up to
@@ -266,7 +265,7 @@ struct Kernels {
   // to[j * ld + i] = rows[i][j] for i < n, which is padded, and j < cols; returns whether all of
   // it is finite.
   bool (*take_rows)(const T* const* rows, ptrdiff_t n, ptrdiff_t cols, T* to, ptrdiff_t ld);
-  // Returns the first row, counted from 0, that is not finite, or -1.
+  // Returns the index of the first row that is not finite, or -1.
   ptrdiff_t (*gather[int(InputType::count)])(const Gather<T>&);
   int tiny_lanes;  // rows in a vector of `tiny`
   // Makes the steps up to the first whose loss is not finite or after which *stop is set, that one

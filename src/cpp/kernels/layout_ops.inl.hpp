@@ -5,7 +5,7 @@ template <class V>
 void column_sums(const typename V::T* d, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t ld,
                  ptrdiff_t block, typename V::T* sums, bool accumulate) {
   constexpr int tiles = V::tile_vectors >= 4 ? 1 : 4 / V::tile_vectors;
-  constexpr int vectors = tiles * V::tile_vectors;  // in flight, to hide the latency of additions
+  constexpr int vectors = tiles * V::tile_vectors;  // independent sums hide the latency
   while (cols >= vectors * V::lanes) {
     V s[vectors];
     for (int q = 0; q < vectors; ++q) s[q] = accumulate ? V::load(sums + q * V::lanes) : V::set(0);
@@ -46,8 +46,8 @@ void combine(typename V::T* g, ptrdiff_t n, ptrdiff_t stride, ptrdiff_t count) {
   }
 }
 
-// Whether the exponent field is full, as it is in infinities and NaN. By bits, so that compilers
-// turn the loop below into vectors without being allowed to reorder sums.
+// Whether all bits of the exponent are set, as in infinities and NaN. On bits, so that compilers
+// can vectorize the loop below without reordering sums.
 inline uint32_t full_exponent(float x) {
   uint32_t bits;
   std::memcpy(&bits, &x, sizeof bits);
@@ -60,7 +60,7 @@ inline uint32_t full_exponent(double x) {
 }
 inline uint32_t full_exponent(uint8_t) { return 0; }
 
-// One row of N elements, N known or at most a tile; returns whether one is not finite.
+// One row of N elements, N known or at most a tile; returns whether any is not finite.
 template <class From, class T>
 inline uint32_t convert(const From* src, T* dst, ptrdiff_t n, T scale) {
   uint32_t bad = 0;
@@ -71,7 +71,7 @@ inline uint32_t convert(const From* src, T* dst, ptrdiff_t n, T scale) {
   return bad;
 }
 
-// A row into tiles `block` apart; returns whether all of it is finite.
+// A row into tiles `block` apart; returns whether all elements are finite.
 template <class V, class From>
 inline bool convert_row(const From* src, typename V::T* dst, ptrdiff_t n, ptrdiff_t block,
                         typename V::T scale) {
@@ -79,7 +79,7 @@ inline bool convert_row(const From* src, typename V::T* dst, ptrdiff_t n, ptrdif
   uint32_t bad = 0;
   if constexpr (std::is_same_v<From, T>) {
     const V factor = V::set(scale);
-    V differences = V::set(0);  // of each element and itself: NaN if it is not finite
+    V differences = V::set(0);  // x - x of each element x: NaN if it is not finite
     for (; n >= tile_of<V>; n -= tile_of<V>, src += tile_of<V>, dst += block)
       for (int j = 0; j < V::tile_vectors; ++j) {
         const V x = V::load(src + j * V::lanes);

@@ -1,7 +1,7 @@
-// Losses of row-major matrices: the loss of every row, and its delta times the row's factor; and
-// the other figures that monitors want.
+// Losses of row-major matrices: the loss of every row and its delta times the factor of the row,
+// and the metrics.
 
-// Whether a loss has the form that is computed from the logits, or that from the outputs.
+// Whether a loss can be computed from the logits, or if not `logits`, from the outputs.
 template <class L>
 constexpr bool has_form(bool logits) {
   return logits ? L::logits_output != Activation::count : !L::needs_output;
@@ -49,8 +49,9 @@ void elementwise_loss(const LossRows<typename V::T>& r) {
   }
 }
 
-// -sum t log p with p = softmax(z), delta = p sum(t) - t. With the largest logit m, whose p is
-// 1 / sum exp(z - m): log p = z - m + log p_m. So no exp is needed, and one log for many rows.
+// -sum t log p with p = softmax(z), delta = p sum(t) - t. The largest logit m has
+// p_m = 1 / sum exp(z - m), and log p = z - m + log p_m: no exp is needed, and one log for a vector
+// of rows.
 template <class V, class L>
 void categorical_crossentropy(const LossRows<typename V::T>& r) {
   using T = typename V::T;
@@ -114,7 +115,7 @@ void categorical_crossentropy(const LossRows<typename V::T>& r) {
   }
 }
 
-// The largest element of each lane so far, and its index in the row.
+// The largest element seen in each lane, and its index in the row.
 template <class V>
 struct LargestOf {
   V value, index;
@@ -123,7 +124,7 @@ struct LargestOf {
     value = V::select(above, x, value);
     index = V::select(above, where, index);
   }
-  // The index of the largest of all lanes, the first of equals.
+  // The index of the largest element of all lanes, the first among equals.
   typename V::T first() const {
     const V top = V::set(largest(value));
     const V lowest = V::set(-MathConstants<typename V::T>::infinity);

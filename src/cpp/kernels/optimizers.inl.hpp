@@ -1,4 +1,4 @@
-// Updates of a span of parameters, and what clipping the gradient needs.
+// Updates of a span of parameters; norm and clipping of a span of the gradient.
 
 template <class V>
 inline UpdateScalars<V> vectors_of(const UpdateScalars<typename V::T>& s) {
@@ -44,7 +44,7 @@ inline void update_with(const UpdateSpan<typename V::T>& s) {
   if (U::has_v) v.store_first(vs + i, rest);
 }
 
-// The usual case, without weight decay and l2 term, saves two of about twenty operations.
+// Without weight decay and l2 term, the usual case, two of about twenty operations are saved.
 template <class V, class U>
 void update(const UpdateSpan<typename V::T>& s) {
   if (s.decay == 1 && s.l2 == 0)
@@ -70,7 +70,7 @@ double square_sum(typename V::T* g, const typename V::T* w, typename V::T l2, pt
   }
   const double fast = double(sum(even + odd));
   if (fast > 1e-20 && fast < double(MathConstants<T>::infinity)) return fast;
-  // The squares of floats are all in the range of double.
+  // The squares of floats never overflow or underflow in double.
   double slow = 0;
   for (ptrdiff_t i = 0; i < n; ++i) slow += double(g[i]) * double(g[i]);
   return slow;

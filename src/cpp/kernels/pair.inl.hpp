@@ -1,6 +1,6 @@
 // Two vectors as one: the operations on them alternate in the program. A chain of dependent
-// operations leaves the units that multiply and add idle unless the CPU finds others behind it, and
-// its window holds about a hundred waiting operations only: four elementary functions.
+// operations leaves the arithmetic units idle unless the CPU finds independent ones, and its
+// scheduler holds only about a hundred waiting operations: four elementary functions.
 
 template <class Half>
 struct Pair {

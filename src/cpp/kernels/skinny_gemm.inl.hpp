@@ -1,8 +1,8 @@
 // Products with few columns and many rows: the rows lie in the lanes, as a vector of columns would
-// be mostly padding. The rows are transposed in registers on the way. Every element is one chain of
-// fused multiply-adds over k in ascending order, as in gemm: the two agree to the bit.
+// be mostly padding. The rows are transposed in registers. Every element is one chain of fused
+// multiply-adds over k in ascending order, as in gemm: the two agree bitwise.
 
-// Beyond so many columns, the transposition costs more than the padding.
+// With more columns, the transposition costs more than the padding.
 template <class V>
 constexpr int max_skinny_n = V::lanes / 4;
 
@@ -12,14 +12,14 @@ void skinny_gemm_of(const Gemm<typename V::T>& g) {
   constexpr ptrdiff_t tile = tile_of<V>;
   const bool tiled = g.a_block != tile;
   for (ptrdiff_t i = 0; i < g.m; i += V::lanes) {
-    // The last vector begins early enough not to end beyond the rows.
+    // The last vector overlaps the one before rather than extend beyond the rows.
     const ptrdiff_t first = i + V::lanes <= g.m ? i : g.m - V::lanes;
     const T* a = g.a + first * g.lda;
     const T* b = g.b;
     V acc[N];
     for (int j = 0; j < N; ++j) acc[j] = V::set(g.bias ? g.bias[j] : T(0));
     for (ptrdiff_t p = 0; p < g.k; p += 4) {
-      // The same for the last quad of a row, unless it ends a tile, which is there as a whole.
+      // So does the last quad of a row, unless it is in a tile, which is readable as a whole.
       const ptrdiff_t from = p + 4 <= g.k || tiled ? p : g.k - 4;
       const T* at = a + from / tile * g.a_block + from % tile;
       V quad[4];

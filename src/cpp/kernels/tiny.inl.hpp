@@ -1,8 +1,8 @@
-// Whole steps of a small net on a few rows, which lie in the lanes: nothing is called but the
-// activations, and no sum but that of the gradients goes across a vector.
+// Whole steps of a small net on a few rows, which lie in the lanes: only the gradients are summed
+// across a vector.
 //
-// What such a step costs is the latency of one operation after another, so every loop has several
-// independent units in flight, and no vector is loaded that was stored in pieces just before.
+// Such a step is bound by latency, so every loop has several independent units in flight, and no
+// vector is loaded right after it was stored in pieces.
 
 // N units of a layer from unit j on: z = bias + w^T in, all rows of the batch.
 template <class V, int RV, int N>
@@ -127,7 +127,8 @@ void tiny_derive(const TinyLayer<typename V::T>& layer, ptrdiff_t stride) {
 #undef MLPFAST_CASE
 }
 
-// The output layer as unit_major.inl.hpp takes it; weights and scale stay with the steps.
+// The output layer for unit_major.inl.hpp, without weights and scale, which tiny treats
+// differently.
 template <class T>
 inline UnitLoss<T> tiny_outputs(const TinySteps<T>& s, ptrdiff_t stride) {
   const TinyLayer<T>& layer = s.layers[s.depth - 1];
@@ -151,7 +152,7 @@ inline double tiny_loss_with(const TinySteps<typename V::T>& s, ptrdiff_t stride
       total = unit_crossentropy<V, L, true>(r, i, factor, keep);
     else
       total = unit_elementwise_loss<V, L, logits>(r, i, slopes, factor, keep);
-    // Past the rows of the batch stand copies of its first, and infinity times 0 is NaN.
+    // Lanes beyond the batch hold copies of its first row, and infinity times 0 is NaN.
     const V weight = V::load(s.weight + i);
     const V counted = V::select(less(V::set(0), abs(weight)), total * share, V::set(0));
     weighted = fma(counted, weight, weighted);
@@ -181,7 +182,7 @@ double tiny_loss(const TinySteps<typename V::T>& s, ptrdiff_t stride) {
   return 0;
 }
 
-// Right answers and errors, weighted sums over the rows.
+// Correct answers and errors, as weighted sums over the rows.
 template <class V>
 void tiny_metrics(const TinySteps<typename V::T>& s, ptrdiff_t stride, double* totals) {
   const auto r = tiny_outputs(s, stride);
@@ -213,8 +214,8 @@ inline V tiny_gradient(const TinyTerm<typename V::T>* terms) {
   return V::sums(products);
 }
 
-// One step of all parameters. The l2 factors are the array's, so that only a rule that decays needs
-// more than the plain form.
+// One update of all parameters. The l2 term is added here, so that only a rule with weight decay
+// needs more than the plain form.
 template <class V, int RV, class U>
 inline void tiny_update(const TinySteps<typename V::T>& s,
                         const UpdateScalars<typename V::T>& of_step) {
@@ -247,7 +248,7 @@ ptrdiff_t tiny_steps(const TinySteps<typename V::T>& s) {
     for (ptrdiff_t l = 0; l < s.depth; ++l) {
       const TinyLayer<T>& layer = s.layers[l];
       tiny_forward<V, RV>(layer);
-      // A softmax whose loss is computed from the logits is left to it.
+      // A loss that is computed from the logits of a softmax computes the softmax as well.
       if (l + 1 < s.depth || !loss_has_softmax) tiny_activate<V>(layer, stride);
     }
     double* totals = s.totals + 4 * k;

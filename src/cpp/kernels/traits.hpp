@@ -1,7 +1,7 @@
 // The facts of ops.hpp as data, for the core and the bindings.
 //
-// The ISA files do not include it: a table or function of it that were compiled with their flags
-// could become the program's copy.
+// The ISA files must not include it: a function compiled with their flags could become the copy
+// that the whole program uses.
 #pragma once
 
 #include "ops.hpp"

@@ -1,7 +1,7 @@
-// What is done to unit-major blocks besides products: softmax, derivatives, losses and metrics.
+// Softmax, derivatives, losses and metrics of unit-major blocks.
 //
-// The tiny kernels, too, hold their rows in this way. Where their arithmetic differs from that of
-// the other plans, it is a template parameter here or remains with them: results must not change.
+// tiny.inl.hpp uses it as well. Where its arithmetic differs from that of the other plans, the
+// difference is a template parameter here or stays there.
 
 // Softmax of one vector of rows, its largest logit and the sum of exp(z - largest). Dividing by the
 // sum rounds once, multiplying by its inverse twice, but that takes one division for all units.

@@ -1,8 +1,8 @@
 // Products of unit-major blocks, in which the rows lie in the lanes and a layer may have any number
-// of units; and the gathering of rows into them.
+// of units, and the conversion of rows into such blocks.
 
-// One register block: MR units by NV vectors of rows. With ByUnits, w runs along the units, else
-// along the inputs; the other stride is ldw.
+// One register block: MR units by NV vectors of rows. With ByUnits, w is contiguous along the
+// units, otherwise along the inputs; the other stride is ldw.
 template <class V, int MR, int NV, bool ByUnits>
 void unit_block(const typename V::T* w, ptrdiff_t ldw, const typename V::T* x, ptrdiff_t ld,
                 ptrdiff_t inputs, typename V::T* z, const typename V::T* bias, bool onto) {
@@ -25,7 +25,7 @@ void unit_block(const typename V::T* w, ptrdiff_t ldw, const typename V::T* x, p
       for (int j = 0; j < NV; ++j) accumulate(acc[i][j], a, row[j]);
     }
   }
-  // Read at the end, not at the beginning, so that the addresses need not be kept in between.
+  // z is read at the end, so that its addresses need not be kept in registers in between.
   if (onto) {
     MLPFAST_UNROLL(16)
     for (int i = 0; i < MR; ++i) {
@@ -80,7 +80,7 @@ void unit_product(const UnitProduct<typename V::T>& g) {
     const UnitBlock<V>* blocks =
         by_units ? unit_blocks_for<V, true>(width) : unit_blocks_for<V, false>(width);
     const ptrdiff_t most = V::max_rows[width - 1];
-    // As even as can be: blocks of `rest` units after `thick` ones of one more.
+    // As even as possible: `thick` blocks of one unit more than the others, which have `rest`.
     const ptrdiff_t count = (g.units + most - 1) / most;
     const ptrdiff_t rest = g.units / count, thick = g.units - rest * count;
     const ptrdiff_t step = kResidentBytes / ptrdiff_t(sizeof(T)) / (width * V::lanes);
@@ -103,8 +103,8 @@ void unit_product(const UnitProduct<typename V::T>& g) {
   }
 }
 
-// Sums of products over the rows, TJ outputs and as many inputs as fill a vector at a time; of
-// fewer inputs, the last one fills the rest.
+// Sums of products over the rows, for TJ outputs and as many inputs as fill a vector; if there are
+// fewer, the last input is repeated.
 template <class V, int TJ, bool Full>
 void unit_gradient_tile(const UnitGradient<typename V::T>& g, ptrdiff_t i0, ptrdiff_t j0,
                         typename V::T* partial) {
@@ -170,7 +170,7 @@ template <class V>
 bool take_rows(const typename V::T* const* rows, ptrdiff_t n, ptrdiff_t cols, typename V::T* to,
                ptrdiff_t ld) {
   using T = typename V::T;
-  V zeros = V::set(0);  // NaN once an element is not finite
+  V zeros = V::set(0);  // NaN if any element is not finite
   T others = T(0);
   for (ptrdiff_t i = 0; i < n; i += V::lanes) {
     if (cols < 4) {
@@ -181,7 +181,7 @@ bool take_rows(const typename V::T* const* rows, ptrdiff_t n, ptrdiff_t cols, ty
         }
       continue;
     }
-    // The last quad begins early enough not to end beyond the row.
+    // The last quad overlaps the one before rather than extend beyond the row.
     for (ptrdiff_t j = 0; j < cols; j += 4) {
       const ptrdiff_t from = j + 4 <= cols ? j : cols - 4;
       V quad[4];

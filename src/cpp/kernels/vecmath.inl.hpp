@@ -1,11 +1,11 @@
-// exp, log, tanh and the normal distribution on vectors: branch-free, whole range, a few units in
-// the last place.
+// exp, log, tanh and the normal distribution on vectors: branch-free, over the whole range,
+// accurate to a few units in the last place.
 //
 // The reductions are textbook: exp(x) = 2^n exp(r) with r = x - n log 2 (Cody and Waite, 1980);
-// log(m 2^e) by the series of atanh; the tail of the normal
-// distribution is exp(-a^2 / 2) / (1 + 3/2 a) times a polynomial in (a - K) / (a + K) (after
-// Shepherd and Laframboise, 1981). The polynomials of log are Chebyshev interpolants computed with
-// 60 digits; the others have the smallest largest relative error (Remez exchange, 50 digits).
+// log(m 2^e) by the series of atanh; the tail of the normal distribution is exp(-a^2 / 2) /
+// (1 + 3/2 a) times a polynomial in (a - K) / (a + K) (after Shepherd and Laframboise, 1981). The
+// polynomials of log are Chebyshev interpolants computed with 60 digits; the others minimize the
+// maximum relative error (Remez exchange, 50 digits).
 
 template <class T>
 struct MathConstants;
@@ -15,7 +15,7 @@ struct MathConstants<float> {
   static constexpr float exp_low = -112.0f, exp_high = 89.0f, logistic_high = 20.0f;
   // Beyond it 1 / (1 + exp(z)) is subnormal.
   static constexpr float logistic_limit = 87.3f;
-  // log 2 in two parts, the first with few enough bits that n times it is exact.
+  // log 2 in two parts, the first with so few bits that n times it is exact.
   static constexpr float ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
   static constexpr float shifter = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
   static constexpr int n_log = 4, n_tail = 9;
@@ -57,7 +57,8 @@ struct MathConstants<double> {
   static constexpr double log_resolution = 36.0436533891171560897;
 };
 
-// Coefficients in pairs, then pairs of pairs: more products than Horner's rule, but few in a row.
+// Coefficients in pairs, then pairs of pairs: more products than Horner's rule, but a shorter
+// chain.
 template <class V, int N>
 inline V polynomial_in_pairs(const V (&c)[N], V x) {
   if constexpr (N == 1) {
@@ -79,8 +80,8 @@ inline V horner(const typename V::T (&c)[N], int first, int stride, V x) {
   return p;
 }
 
-// The sum of c[i] x^i, longer ones in two or four interleaved parts: a chain of 25 operations of
-// four cycles is longer than the window of a CPU.
+// The sum of c[i] x^i, long ones in two or four interleaved parts: a chain of 25 operations of four
+// cycles is longer than the out-of-order window of a CPU.
 template <class V, int N>
 inline V polynomial(const typename V::T (&c)[N], V x) {
   if constexpr (V::latency_bound) {
@@ -96,8 +97,7 @@ inline V polynomial(const typename V::T (&c)[N], V x) {
   return fma(high, x2, fma(horner(c, 1, 4, x4), x, horner(c, 0, 4, x4)));
 }
 
-// (exp(r) - 1) / r for |r| <= log(2) / 2 / steps, and 2^(j / steps) for vectors that can look it
-// up.
+// (exp(r) - 1) / r for |r| <= log(2) / 2 / steps, and 2^(j / steps) for vectors with look_up.
 template <class T, int steps>
 struct ExpTable;
 
@@ -124,7 +124,7 @@ struct ExpTable<double, 1> {
                                   2.49912774027622847e-8};
 };
 
-// (exp(r) - 1 - r) / r^2 for |r| <= log(2) / 2, with the smallest error relative to exp(r) - 1.
+// (exp(r) - 1 - r) / r^2 for |r| <= log(2) / 2, with minimax error relative to exp(r) - 1.
 template <class T>
 struct Expm1Table;
 
@@ -196,7 +196,7 @@ inline V reduce(V x, typename V::T low, typename V::T high, V& n, V& r) {
   return sum;
 }
 
-// y in [0.7, 2) with exp(x) = 2^floor(n) y, from what reduce has found.
+// y in [0.7, 2) with exp(x) = 2^floor(n) y, from the results of reduce.
 template <class V>
 inline V exp_of_reduced(V sum, V r) {
   using Table = ExpTable<typename V::T, V::table>;
@@ -218,7 +218,7 @@ inline V exp(V x) {
 }
 
 // 1 / (1 + exp(-z)) with the shortest chain of dependent operations: 1 + 2^n (1 + q) in one step,
-// and what is out of range put right at the end instead of the beginning.
+// and arguments out of range are corrected at the end, not clamped at the beginning.
 template <class V>
 inline V logistic_low_latency(V z) {
   using T = typename V::T;
@@ -247,21 +247,21 @@ inline V expm1_of_negative(V x) {
   return fma(q, power, power - V::set(1));
 }
 
-// tanh(r / 2) / r in r^2 for |r| <= log(2) / 32, with the smallest largest error of tanh(r / 2).
+// tanh(r / 2) / r in r^2 for |r| <= log(2) / 32, with minimax error of tanh(r / 2).
 struct HalfTanhTable {
   static constexpr int n = 3;
   static constexpr double q[n] = {0.499999999999995209, -0.0416666665851329472,
                                   0.00416631980349191021};
 };
 
-// 1 / (1 + exp(-x)), for large -x too to the last places.
+// 1 / (1 + exp(-x)), with full relative accuracy for large -x as well.
 template <class V>
 inline V logistic(V x) {
   using C = MathConstants<typename V::T>;
   V n, r;
   const V sum = reduce<V::table>(x, C::exp_low, C::logistic_high, n, r);
   if constexpr (V::table == 16) {
-    // exp(r) = (1 + t) / (1 - t) with t = tanh(r / 2), which has every other term only
+    // exp(r) = (1 + t) / (1 - t) with t = tanh(r / 2), which has odd terms only
     const V e = scale_by_power(V::look_up(ExpTable<double, 16>::power, sum), n);
     const V t = r * polynomial<V>(HalfTanhTable::q, r * r);
     const V share = fma(e, t, e);
@@ -285,10 +285,10 @@ inline V times_logistic(V x) {
 
 // tanh(y) for y >= 0 where it can be looked up: polynomials in y of degree 4 on pieces between
 // multiples of 1/16 to 1, namely those on which the exponent and three bits of y + 3/4 are the
-// same. Each is the one with the smallest largest relative error (Remez exchange), its rounded
-// coefficients then varied by a few units, for the smallest largest error of what is computed.
+// same. Each minimizes the maximum relative error (Remez exchange); its rounded coefficients were
+// then varied by a few units to minimize the maximum error of the computed value.
 struct TanhTable {
-  static constexpr float last = 9.02f;  // and beyond it rounds to 1
+  static constexpr float last = 9.02f;  // beyond it, tanh rounds to 1
   static constexpr float offset = 0.75f;
   static constexpr int index_bit = 20;
   static constexpr int degree = 4;
@@ -410,15 +410,15 @@ struct TanhTable {
 // tanh(y) = tanh(c + d) = ((1 - e) + (1 + e) t) / ((1 + e) + (1 - e) t) for t = tanh(d), where
 // e = exp(-2 c) is a power of 2^(1/8) and |d| <= log(2) / 32. Near 0 the error of e is many times
 // as large in 1 - e. Low parts of the table would correct that; they are not needed, as the
-// distance of the nodes c is chosen a unit in the last place above log(2) / 16, and the last places
-// of the entries so that each e is as near exp(-2 c) as can be near 0, and beyond 1 - e is exact
-// too: the entries of every other octave differ.
+// distance of the nodes c is chosen one unit in the last place above log(2) / 16, and the last
+// places of the entries so that near 0 each e is as close to exp(-2 c) as possible, and farther
+// away 1 - e is exact as well: the entries of every other octave differ.
 struct TanhNodes {
-  static constexpr double last = 19.1;  // and beyond it rounds to 1
+  static constexpr double last = 19.1;  // beyond it, tanh rounds to 1
   static constexpr int steps = 8;
   static constexpr double octave = 0.3465735902799727;
   static constexpr int n = 3;
-  // (tanh(d) / d - 1) / d^2, with the smallest error relative to tanh(d) / d.
+  // (tanh(d) / d - 1) / d^2, with minimax error relative to tanh(d) / d.
   static constexpr double q[n] = {-0.333333333332914045, 0.133333327931582449,
                                   -0.0539484703214722667};
   static constexpr double power[16] = {1.0,
@@ -484,12 +484,12 @@ inline V log(V x) {
   V y = fma(e, V::set(C::ln2_high), f + fma(e, V::set(C::ln2_low), rest));
   const V infinity = V::set(C::infinity);
   y = V::select(less(x, infinity), y, x);
-  // 0 gives -infinity, a negative number NaN, and NaN itself.
+  // 0 gives -infinity, a negative number NaN, and NaN gives NaN.
   const V others = V::select(less(x, V::set(0)), infinity - infinity, x - infinity);
   return V::select(less(V::set(0), x), y, others);
 }
 
-// log(1 + y) for 0 <= y <= 1: the rounding error of 1 + y is put back.
+// log(1 + y) for 0 <= y <= 1, corrected for the rounding error of 1 + y.
 template <class V>
 inline V log1p_of_fraction(V y) {
   const V u = V::set(1) + y;
@@ -503,7 +503,7 @@ inline void normal_tail(V z, V& n, V& y, V& tail) {
   using T = typename V::T;
   using C = MathConstants<T>;
   const V a = min(V::set(C::tail_end), abs(z));  // both are 0 beyond it; NaN stays
-  // exp(-a^2 / 2), with the rounding error of a^2 put back
+  // exp(-a^2 / 2), corrected for the rounding error of a^2
   const V square = a * a;
   V r;
   reduce<1>(square * V::set(T(-0.5)), C::exp_low, C::exp_high, n, r);
