@@ -69,7 +69,7 @@ def test_dense_grid(name, backend, dtype):
 
 
 @pytest.mark.parametrize("name", ELEMENTWISE)
-def test_does_not_depend_on_the_place(name, backend, dtype):
+def test_does_not_depend_on_the_position(name, backend, dtype):
     """The same number gives the same bits in the body of a vector and in its tail."""
     rng = np.random.default_rng(1)
     values = (8 * rng.standard_normal(67)).astype(dtype)

@@ -392,9 +392,9 @@ def test_dropout_learns_more_slowly_but_learns(backend):
         backend=backend,
     )
     history = net.fit(x[:1500], y[:1500], epochs=12, optimizer=mlpfast.Adam(0.003)).history
-    judged = net.evaluate(x[:1500], y[:1500])
-    assert judged["loss"] < history["loss"][-1]  # of the whole net, and of thinned ones
-    assert judged["accuracy"] > 0.95
+    evaluated = net.evaluate(x[:1500], y[:1500])
+    assert evaluated["loss"] < history["loss"][-1]  # of the whole net, and of thinned ones
+    assert evaluated["accuracy"] > 0.95
 
 
 # ---------------------------------------------------------------------------- the description

@@ -89,7 +89,7 @@ def test_mini_batches_after_and_before(backend, rng):
     np.testing.assert_array_equal(net.params, again.params)
 
 
-def test_divergence_leads_back_to_the_last_good_weights(backend, rng):
+def test_divergence_restores_the_last_good_weights(backend, rng):
     x, y = data(rng, "float32")
     net, again = make(backend), make(backend)
     options = {"optimizer": mlpfast.SGD(1e30), "on_nonfinite": "stop"}

@@ -102,7 +102,7 @@ def test_one_table_is_all_that_is_exported(object_files, isa):
 
 
 @pytest.mark.skipif(CXX is None, reason="no C++ compiler")
-def test_the_check_finds_what_it_is_there_to_find(tmp_path):
+def test_leaked_symbols_are_found(tmp_path):
     source = tmp_path / "leak.cpp"
     source.write_text(
         "#include <vector>\n"

@@ -166,22 +166,22 @@ def test_learning_rate_of_each_step(case, backend, dtype):
     for sizes, n, size in (([2, 3, 1], 7, 3), ([5, 17, 3], 150, 64)):
         rng = np.random.default_rng(n)
         x, y = rng.standard_normal((n, sizes[0])), rng.standard_normal((n, sizes[-1]))
-        net, judge = (
+        net, oracle = (
             mlpfast.MLP(
                 *(sizes, "tanh"), loss="squared_error", dtype=d, random_state=2, backend=name
             )
             for d, name in ((dtype, backend), ("float64", "numpy"))
         )
         start = net.params.copy()
-        rules = Rules(rule, judge.params, **options)
+        rules = Rules(rule, oracle.params, **options)
         batches = [slice(first, first + size) for first in range(0, n, size)]
         for rate, rows in zip(rates, 2 * batches, strict=True):
-            judge.params = rules.step(judge.loss_and_grad(x[rows], y[rows])[1], rate)
+            oracle.params = rules.step(oracle.loss_and_grad(x[rows], y[rows])[1], rate)
         net.fit(x, y, batch_size=size, epochs=2, shuffle=False, optimizer=scheduled)
         rtol = 1e-3 if dtype == "float32" else 1e-8
-        atol = rtol * np.abs(judge.params).max()
-        np.testing.assert_allclose(net.params, judge.params, rtol=rtol, atol=atol)
-        assert np.abs(judge.params - start).max() > 1e-2  # or nothing would have been compared
+        atol = rtol * np.abs(oracle.params).max()
+        np.testing.assert_allclose(net.params, oracle.params, rtol=rtol, atol=atol)
+        assert np.abs(oracle.params - start).max() > 1e-2  # or nothing would have been compared
 
 
 @pytest.mark.parametrize("case", CASES)

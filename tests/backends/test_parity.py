@@ -130,9 +130,9 @@ def pair(case, dtype, backend):
 
 @given(case=cases())
 def test_forward(accelerated, dtype, case):
-    net, judge = pair(case, dtype, accelerated)
+    net, oracle = pair(case, dtype, accelerated)
     scale = case.input_scale
-    expected = judge.predict(case.x, input_scale=scale)
+    expected = oracle.predict(case.x, input_scale=scale)
     actual = net.predict(case.x, input_scale=scale)
     assert actual.dtype == dtype
     close(actual, expected, dtype, 2e-5, 1e-12)
@@ -143,10 +143,10 @@ def test_forward(accelerated, dtype, case):
 
 @given(case=cases())
 def test_loss_and_gradient(accelerated, dtype, case):
-    net, judge = pair(case, dtype, accelerated)
+    net, oracle = pair(case, dtype, accelerated)
     arguments = case.x, case.y, case.weight
     loss, gradient = net.loss_and_grad(*arguments, input_scale=case.input_scale)
-    expected, expected_gradient = judge.loss_and_grad(*arguments, input_scale=case.input_scale)
+    expected, expected_gradient = oracle.loss_and_grad(*arguments, input_scale=case.input_scale)
     close(loss, expected, dtype, 1e-4, 1e-10)
     close(gradient, expected_gradient, dtype, 1e-4, 1e-10)
     # Each layer by itself as well, lest a large gradient hide a small one.
@@ -158,10 +158,10 @@ def test_loss_and_gradient(accelerated, dtype, case):
 
 @given(case=cases())
 def test_evaluate(accelerated, dtype, case):
-    net, judge = pair(case, dtype, accelerated)
+    net, oracle = pair(case, dtype, accelerated)
     arguments = case.x, case.y, case.weight
     options = {"metrics": ("accuracy", "mse", "mae"), "input_scale": case.input_scale}
-    actual, expected = net.evaluate(*arguments, **options), judge.evaluate(*arguments, **options)
+    actual, expected = net.evaluate(*arguments, **options), oracle.evaluate(*arguments, **options)
     for name in ("loss", "mse", "mae"):
         close(actual[name], expected[name], dtype, 1e-4, 1e-10)
     # In float32, outputs that are equal but for rounding may be ranked otherwise, in two rows say.
@@ -240,16 +240,16 @@ LARGE = [
 def test_large(sizes, n, batch_size, accelerated, dtype):
     rng = np.random.default_rng(n)
     x, y = rng.standard_normal((n, sizes[0])), rng.random((n, sizes[-1]))
-    judge = mlpfast.MLP(sizes, "tanh", "sigmoid", dtype=dtype, random_state=1, backend="numpy")
+    oracle = mlpfast.MLP(sizes, "tanh", "sigmoid", dtype=dtype, random_state=1, backend="numpy")
     net = mlpfast.MLP(sizes, "tanh", "sigmoid", dtype=dtype, random_state=1, backend=accelerated)
-    close(net.predict(x), judge.predict(x), dtype, 2e-5, 1e-12)
-    report, expected = net.evaluate(x, y), judge.evaluate(x, y)
+    close(net.predict(x), oracle.predict(x), dtype, 2e-5, 1e-12)
+    report, expected = net.evaluate(x, y), oracle.evaluate(x, y)
     close(report["loss"], expected["loss"], dtype, 1e-4, 1e-10)
-    gradient, expected = net.loss_and_grad(x, y)[1], judge.loss_and_grad(x, y)[1]
+    gradient, expected = net.loss_and_grad(x, y)[1], oracle.loss_and_grad(x, y)[1]
     close(gradient, expected, dtype, 1e-4, 1e-10)
-    for each in (net, judge):
+    for each in (net, oracle):
         each.fit(x, y, epochs=3, batch_size=batch_size, optimizer=mlpfast.SGD(0.1, momentum=0.9))
-    close(net.params, judge.params, dtype, 1e-3, 1e-8)
+    close(net.params, oracle.params, dtype, 1e-3, 1e-8)
 
 
 def test_step_runs_forward(backend, dtype):
@@ -431,8 +431,8 @@ def test_a_stop_ends_the_run_at_the_batch(backend, dtype):
     assert report.totals[0, 1] == 4  # the rows of one batch
     assert trainer.steps == 1
     assert (net.params != before).all()
-    judge = start_run("numpy", dtype, [0.1] * 5, stop=1)[0]
-    close(net.params, judge.params, dtype, 1e-4, 1e-10)
+    oracle = start_run("numpy", dtype, [0.1] * 5, stop=1)[0]
+    close(net.params, oracle.params, dtype, 1e-4, 1e-10)
 
 
 def test_divergence_keeps_the_weights_from_before_the_epoch(backend, dtype):
@@ -534,7 +534,7 @@ def test_no_penalty_unless_wanted(l2_per_row, backend, dtype):
 
 
 @pytest.mark.parametrize("sizes", [(3, 5, 2), (30, 200, 200, 2)])
-def test_a_run_may_go_on_through_divergence(sizes, backend, dtype):
+def test_a_run_may_continue_through_divergence(sizes, backend, dtype):
     """The state is what the steps made of it, and the run is as long as was asked for."""
     optimizer = mlpfast.SGD(1e30, momentum=0.9)
     for kept in (True, False):
@@ -568,8 +568,8 @@ def test_each_epoch_has_its_order(backend, dtype):
     rng = np.random.default_rng(5)
     orders = np.stack([rng.permutation(10) for _ in range(3)])
     together = start_run(backend, dtype, [0.1, 0.2, 0.3], orders=orders)[0]
-    judge = start_run("numpy", dtype, [0.1, 0.2, 0.3], orders=orders)[0]
-    close(together.params, judge.params, dtype, 1e-3, 1e-8)
+    oracle = start_run("numpy", dtype, [0.1, 0.2, 0.3], orders=orders)[0]
+    close(together.params, oracle.params, dtype, 1e-3, 1e-8)
     natural = start_run(backend, dtype, [0.1, 0.2, 0.3])[0]
     assert np.abs(natural.params - together.params).max() > 1e-4
 

@@ -58,7 +58,7 @@ def test_few_outputs_of_a_large_net_learn_as_in_numpy(backend, n_out):
 
 
 @pytest.mark.parametrize("n_out", [1, 2, 3])
-def test_padding_beside_few_outputs_stays_what_it_was(backend, dtype, n_out):
+def test_padding_beside_few_outputs_is_left_alone(backend, dtype, n_out):
     """An exponential of its own results, step after step, would be infinite after the fourth."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(64, 300)), rng.random((64, n_out))
@@ -74,7 +74,7 @@ def test_padding_beside_few_outputs_stays_what_it_was(backend, dtype, n_out):
     np.testing.assert_allclose(params[0], params[1], rtol=rtol, atol=1e-4 * rtol)
 
 
-def test_other_inputs_go_the_same_ways(backend, restore_threads):
+def test_inputs_of_other_dtypes(backend, restore_threads):
     """Rows of another dtype are copied first, by whichever thread."""
     net = mlpfast.MLP([300, 520, 410, 10], "relu", dtype="float32", random_state=0, backend=backend)
     x = np.random.default_rng(0).integers(0, 256, size=(530, 300)).astype(np.uint8)

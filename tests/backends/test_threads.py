@@ -203,7 +203,10 @@ OPTIONS = {
         {"optimizer": mlpfast.Adam(0.01, epsilon_hat=True), "l2_in_loss": True},
     ),
 }
-WITH_OPTIONS = ["tiny", "sliced", "narrow", "narrow, several groups", "wide"]
+WITH_OPTIONS = [
+    *("tiny", "sliced", "narrow"),
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("narrow, several groups", "wide")),
+]
 
 
 def trained(name, dtype, backend, net_options=None, **fit_options):

@@ -83,12 +83,12 @@ def test_learning_rate_of_a_step_is_checked():
 def test_each_layer_has_its_l2(sizes, n, size, clip, backend, dtype):
     x, y = data(sizes, n)
     factors = [0.3, 0.0, 0.1][: len(sizes) - 1]
-    judge = make(sizes, "float64", "numpy")
+    oracle = make(sizes, "float64", "numpy")
     rates, losses = iter([0.1, 0.05] * 3), []
     for rows in batches(n, size, 2):
-        loss, gradient = judge.loss_and_grad(x[rows], y[rows])
-        for part, factor in zip(judge.spec.layers(), factors, strict=True):
-            w = judge.params[part.w]
+        loss, gradient = oracle.loss_and_grad(x[rows], y[rows])
+        for part, factor in zip(oracle.spec.layers(), factors, strict=True):
+            w = oracle.params[part.w]
             gradient[part.w] += factor * w
             loss += 0.5 * factor * (w @ w)
         losses.append(loss * len(x[rows]))
@@ -96,7 +96,7 @@ def test_each_layer_has_its_l2(sizes, n, size, clip, backend, dtype):
             gradient *= min(1.0, 0.5 / np.linalg.norm(gradient))
         elif clip:
             gradient = np.clip(gradient, -0.01, 0.01)
-        judge.params = judge.params - next(rates) * gradient
+        oracle.params = oracle.params - next(rates) * gradient
     for shown in (True, False):
         net = make(sizes, dtype, backend)
         rule = SGD(PerStep(lambda step: [0.1, 0.05][step % 2]), **clip)
@@ -110,7 +110,7 @@ def test_each_layer_has_its_l2(sizes, n, size, clip, backend, dtype):
             l2_in_loss=shown,
             validation_data=(x, y) if shown else None,
         )
-        close(net.params, judge.params, dtype)
+        close(net.params, oracle.params, dtype)
         if shown:
             sums = [
                 sum(part) / n for part in (losses[: len(losses) // 2], losses[len(losses) // 2 :])
@@ -161,14 +161,14 @@ def test_weights_are_factors_of_the_loss_alone(sizes, n, size, loss, backend, dt
     rng = np.random.default_rng(0)
     x, y = data(sizes, n)[0], np.eye(sizes[-1])[rng.integers(sizes[-1], size=n)]
     weight = rng.integers(3, size=n).astype(float)
-    judge = make(sizes, "float64", "numpy", **options)
+    oracle = make(sizes, "float64", "numpy", **options)
 
     def by_hand(rows):
-        total, gradient = 0.0, np.zeros(judge.n_params)
+        total, gradient = 0.0, np.zeros(oracle.n_params)
         for value in (1.0, 2.0):
             chosen = np.flatnonzero(weight[rows] == value)
             if len(chosen):
-                part = judge.loss_and_grad(x[rows][chosen], y[rows][chosen])
+                part = oracle.loss_and_grad(x[rows][chosen], y[rows][chosen])
                 total += value * len(chosen) * part[0]
                 gradient += value * len(chosen) * part[1]
         return total, gradient / len(x[rows])
@@ -188,11 +188,11 @@ def test_weights_are_factors_of_the_loss_alone(sizes, n, size, loss, backend, dt
     for rows in batches(n, size, 1):
         total, gradient = by_hand(rows)
         totals += total
-        judge.params = judge.params - rate * gradient
+        oracle.params = oracle.params - rate * gradient
     arguments = {"sample_weight": weight, "batch_size": size, "shuffle": False, "metrics": names}
     still = net.copy().fit(x, y, optimizer=SGD(0.0), **arguments).history
     history = net.fit(x, y, optimizer=SGD(rate), **arguments).history
-    close(net.params, judge.params, dtype)
+    close(net.params, oracle.params, dtype)
     close(history["loss"], [totals / n], dtype)
     for name in names:
         assert still[name] == [pytest.approx(plain[name], rel=1e-5)]

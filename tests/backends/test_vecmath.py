@@ -135,7 +135,7 @@ def test_the_measure_finds_a_wrong_last_place(dtype):
 
 
 @pytest.mark.parametrize("name", BOUND)
-def test_does_not_depend_on_the_place_in_the_row(name, compiled, dtype):
+def test_does_not_depend_on_the_position_in_the_row(name, compiled, dtype):
     """Several vectors at a time, one, or the first lanes of one: the same bits."""
     z = np.random.default_rng(7).normal(scale=4, size=150).astype(dtype)
     whole = apply(name, z, compiled)

@@ -306,6 +306,7 @@ def test_npz_with_its_own_test_rows(learn, tmp_path):
     assert (result["rows_train"], result["rows_held_out"]) == (900, 100)
 
 
+@pytest.mark.slow
 def test_a_folder_of_idx_files(run, learn, tmp_path):
     X, y = datasets.load_digits()
     pixels = (X * 255).astype(np.uint8).reshape(-1, 8, 8)

@@ -163,8 +163,10 @@ def test_frames(frame):
 @pytest.mark.parametrize(
     "kind",
     [
-        *("csr_array", "csc_array"),
-        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("csr_matrix", "csc_matrix")),
+        "csr_array",
+        pytest.param("csc_array", marks=pytest.mark.slow),
+        pytest.param("csr_matrix", marks=pytest.mark.slow),
+        pytest.param("csc_matrix", marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
