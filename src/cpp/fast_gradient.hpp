@@ -40,10 +40,11 @@ class FastGradient {
     if (n < 1) return not_implemented();
     if (busy_.test_and_set(std::memory_order_acquire)) return not_implemented();
     const Release release{busy_};
-    if (!plan_ || plan_->choice().rows != n) {
+    if (n != planned_rows_) {
       const PlanChoice choice = choose(*net_, n);
       if (choice.plan != PlanKind::tiny) return not_implemented();
-      plan_ = make_plan(*net_, choice);
+      if (!plan_ || plan_->choice() != choice) plan_ = make_plan(*net_, choice);
+      planned_rows_ = n;
     }
     const T* target = reinterpret_cast<const T*>(y->data);
     for (ptrdiff_t i = 0; i < n * n_out; ++i)
@@ -95,6 +96,7 @@ class FastGradient {
   pybind11::array params_;
   T least_ = std::numeric_limits<T>::lowest(), most_ = std::numeric_limits<T>::max();
   std::unique_ptr<Plan<T>> plan_;
+  ptrdiff_t planned_rows_ = 0;  // that plan_ is for
   std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
 };
 
