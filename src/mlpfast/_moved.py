@@ -34,11 +34,6 @@ MOVED: dict[str, tuple[str, ...]] = {
 }
 
 
-def _load(path: Any, *, backend: str | None = None) -> MLP:
-    """Return `MLP.load` of a path."""
-    return MLP.load(path, backend=backend)
-
-
 def _load_with_extra(path: Any, *, backend: str | None = None) -> tuple[MLP, dict[str, Any]]:
     """Return the net of a file, and the facts that were saved with it."""
     saved = files.read(path)
@@ -57,7 +52,7 @@ REPLACED: dict[tuple[str, str], Callable[[], Any]] = {
     ("mlpfast.formulas", "PARAMETER_NAMES"): lambda: {
         name: record.symbol for name, record in LOSS_RECORDS.items() if record.symbol
     },
-    ("mlpfast.io", "load"): lambda: _load,
+    ("mlpfast.io", "load"): lambda: MLP.load,
     ("mlpfast.io", "load_with_extra"): lambda: _load_with_extra,
 }
 

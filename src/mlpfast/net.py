@@ -45,6 +45,8 @@ class Net:
         Views into `params`, of shapes (n_in, n_out) and (n_out,).
     engine : Backend
         What runs it.
+    requested_backend : str or None
+        The backend that was asked for, None for the fastest there is.
     generator : numpy.random.Generator or RandomState
         Source of the row orders and of what is dropped.
     trainer : Trainer or None
@@ -55,6 +57,7 @@ class Net:
 
     spec: NetSpec
     engine: Backend
+    requested_backend: str | None
     generator: RandomState
     trainer: Trainer | None
     optimizer: Optimizer | None
@@ -68,7 +71,7 @@ class Net:
     ) -> None:
         self.spec = spec
         self.generator = generator
-        self._requested_backend = backend
+        self.requested_backend = backend
         self.engine = backends.resolve(backend)
         self._params = _aligned(spec.n_params, spec.dtype) if params is None else params
         self.fast_predict = self.engine.fast_predict(spec, self._params)
@@ -94,7 +97,7 @@ class Net:
         What changes the parameters of one changes those of both. The training state is its own.
         """
         net = type(self).__new__(type(self))
-        net._setup(spec, self._requested_backend, self.generator, self._params)
+        net._setup(spec, self.requested_backend, self.generator, self._params)
         return net
 
     # ------------------------------------------------------------------ parameters
@@ -138,11 +141,6 @@ class Net:
     def backend(self) -> str:
         """Name of the engine that runs this net."""
         return self.engine.name
-
-    @property
-    def requested_backend(self) -> str | None:
-        """The backend that was asked for, None for the fastest there is."""
-        return self._requested_backend
 
     # ------------------------------------------------------------------ training state
 
@@ -189,13 +187,27 @@ class Net:
         Raises
         ------
         ValueError
-            If the parameters do not fit; the net is unchanged.
+            If the parameters or the moments do not fit; the net is unchanged.
         """
+        trainer = self._trainer_from(state)
         self.params = state["params"]
         self.generator = copy.deepcopy(state["rng"])
-        self.reset_optimizer()
-        if state["optimizer"] is not None and state["moments"] is not None:
-            self.trainer_for(state["optimizer"]).load_state(state["moments"])
+        self.trainer, self.optimizer = trainer
+
+    def _trainer_from(self, state: dict[str, Any]) -> tuple[Trainer | None, Optimizer | None]:
+        """Return a trainer with the moments of a state, and its optimizer, if there are any."""
+        optimizer, moments = state["optimizer"], state["moments"]
+        if optimizer is None or moments is None:
+            return None, None
+        for name in ("m", "v"):
+            if np.shape(moments[name]) != self._params.shape:
+                raise ValueError(
+                    f"moments {name!r} must have shape {self._params.shape}, got "
+                    f"{np.shape(moments[name])}"
+                )
+        trainer = self.engine.trainer(self.spec, self._params, optimizer)
+        trainer.load_state(moments)
+        return trainer, optimizer
 
     def copy(self) -> Self:
         """Return an independent net with the same weights, generator and moments."""
@@ -210,13 +222,12 @@ class Net:
         return self.copy()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"spec": self.spec, "backend": self._requested_backend, **self.state()}
+        return {"spec": self.spec, "backend": self.requested_backend, **self.state()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._setup(state["spec"], state["backend"], state["rng"])
-        self._params[...] = state["params"]
-        if state["optimizer"] is not None and state["moments"] is not None:
-            self.trainer_for(state["optimizer"]).load_state(state["moments"])
+        self._params[...] = state["params"]  # as they are, NaN among them
+        self.trainer, self.optimizer = self._trainer_from(state)
 
 
 def _without_schedule(optimizer: Optimizer | None) -> Optimizer | None:
